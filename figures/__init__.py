@@ -1,0 +1,1 @@
+"""Draw theory against experiment, and make each figure citable."""

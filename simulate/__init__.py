@@ -1,0 +1,1 @@
+"""Integrate weight-norm dynamics: ordinary and stochastic differential equations, and step by step."""

@@ -1,0 +1,166 @@
+"""What an experiment returns: predictions beside measurements, with their errors and their origin."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Comparison", "Curve", "Report"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Hold one prediction against one measurement.
+
+    Parameters
+    ----------
+    quantity : str
+        What is compared, with the place where it was measured ("variance of layer 2").
+    unit : str
+        Unit of both numbers; "1" for a pure number.
+    predicted, measured : float
+        Predicted and measured value.
+    standard_error : float or None
+        Standard error of the measured mean over seeds; None where one run is compared exactly.
+    inputs : str
+        What the prediction was given: "nothing", "hyperparameters and data", "outputs", "gradients", ...
+    tolerance : float or None, optional
+        Largest deviation that counts as agreement; None reports without judging.
+    tolerance_kind : {"relative", "absolute"}, optional
+        Whether the deviation is divided by the predicted value.
+    reason : str, optional
+        Why the tolerance is what it is, or why there is none.
+
+    Attributes
+    ----------
+    ratio : float
+        measured / predicted.
+    passed : bool or None
+        Whether the deviation is within the tolerance; None without a tolerance; False for a value that is not finite.
+
+    Examples
+    --------
+    >>> Comparison("dead pixels", "1", 1.0, 1.000001, None, inputs="nothing", tolerance=1e-5).passed
+    True
+    """
+
+    quantity: str
+    unit: str
+    predicted: float
+    measured: float
+    standard_error: float | None
+    inputs: str
+    tolerance: float | None = None
+    tolerance_kind: Literal["relative", "absolute"] = "relative"
+    reason: str = ""
+    ratio: float = field(init=False)
+    passed: bool | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        ratio = self.measured / self.predicted if self.predicted else math.nan
+        object.__setattr__(self, "ratio", ratio)
+        object.__setattr__(self, "passed", self._judge())
+
+    def _judge(self) -> bool | None:
+        if self.tolerance is None:
+            return None
+        deviation = abs(self.measured - self.predicted)
+        allowed = self.tolerance * (abs(self.predicted) if self.tolerance_kind == "relative" else 1.0)
+        return bool(deviation <= allowed)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Hold one line or one row of markers of a figure.
+
+    Parameters
+    ----------
+    name : str
+        Label of the curve, unique within its panel.
+    panel : str
+        Panel it belongs to.
+    kind : {"theory", "simulation", "experiment", "reference"}
+        Theory is drawn as a line, simulation as a thin line, experiment as markers with error bars,
+        a reference (somebody else's number) as an open marker.
+    x, y : (n,) ndarray
+        Coordinates.
+    x_name, x_unit, y_name, y_unit : str
+        Quantities and units of the coordinates; "1" for pure numbers.
+    standard_error : (n,) ndarray or None, optional
+        Standard error of y over seeds.
+    """
+
+    name: str
+    panel: str
+    kind: Literal["theory", "simulation", "experiment", "reference"]
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    x_name: str
+    x_unit: str
+    y_name: str
+    y_unit: str
+    standard_error: NDArray[np.float64] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("x", "y", "standard_error"):
+            values = getattr(self, name)
+            if values is not None:
+                values = np.array(values, dtype=np.float64, ndmin=1)
+                values.flags.writeable = False
+                object.__setattr__(self, name, values)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Hold what one experiment found.
+
+    Parameters
+    ----------
+    experiment : str
+        Name of the experiment.
+    comparisons : tuple of Comparison
+        Predicted against measured, in the order in which they are told.
+    curves : tuple of Curve
+        What a figure draws.
+    provenance : mapping
+        Plain JSON values: scale, seed, parameters, data set, versions, checksum of the code.
+    """
+
+    experiment: str
+    comparisons: tuple[Comparison, ...]
+    curves: tuple[Curve, ...]
+    provenance: Mapping[str, Any]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every comparison that has a tolerance is within it."""
+        return all(comparison.passed is not False for comparison in self.comparisons)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values; NaN and infinity become None."""
+        return {
+            "experiment": self.experiment,
+            "passed": self.passed,
+            "comparisons": [_plain(asdict(comparison)) for comparison in self.comparisons],
+            "curves": [_plain(asdict(curve)) for curve in self.curves],
+            "provenance": _plain(dict(self.provenance)),
+        }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
