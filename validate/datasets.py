@@ -235,12 +235,12 @@ def _load(path: Path, name: str, pixel_scale: float) -> Dataset:
 
 
 def _read_folder(folder: Path) -> tuple[Part, Part, tuple[int, int]]:
-    def find(start: str, kind: str) -> Path | None:
-        names = (f"{start}-{kind}{dot}{ending}" for dot in ("-", ".") for ending in ("ubyte", "ubyte.gz"))
+    def find(start: str, axes: str) -> Path | None:
+        names = (f"{start}{dot}{axes}-ubyte{gz}" for dot in "-." for gz in ("", ".gz"))
         return next((folder / name for name in names if (folder / name).is_file()), None)
 
-    train_images, train_labels = find("train", "images-idx3"), find("train", "labels-idx1")
-    test_images, test_labels = find("t10k", "images-idx3"), find("t10k", "labels-idx1")
+    train_images, train_labels = find("train-images", "idx3"), find("train-labels", "idx1")
+    test_images, test_labels = find("t10k-images", "idx3"), find("t10k-labels", "idx1")
     if train_images is None or train_labels is None:
         missing = "images-idx3" if train_images is None else "labels-idx1"
         raise DataError(f"the folder has no file train-{missing}-ubyte, plain or .gz; give the folder that has it")
