@@ -136,7 +136,7 @@ def test_loading_holds_the_images_once_and_never_as_floats():
 def test_one_changed_pixel_inside_the_package_is_noticed(tmp_path, monkeypatch):
     images, labels = small_arrays()["x_train"], small_arrays()["y_train"]
     (tmp_path / "mnist.npz").write_bytes(npz_bytes(images=images, labels=labels))
-    monkeypatch.setattr(datasets_module.resources, "files", lambda _: tmp_path)
+    monkeypatch.setattr("importlib.resources.files", lambda _: tmp_path)
     monkeypatch.setattr(
         datasets_module, "MNIST_CHECKSUM", hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
     )
