@@ -1,1 +1,32 @@
-"""Derive, symbolically and with every step proven, what weight decay does to the size of weights."""
+"""Derive, symbolically and with every step proven, what weight decay does to the size of weights.
+
+>>> from weightdecay import theory
+>>> claim = theory.derive("decay-per-epoch")
+>>> claim.check()
+>>> float(claim.numeric(lr=0.1, weight_decay=1e-4, n_train=50000, batch_size=10))
+0.95122918...
+"""
+
+from . import pure_decay, radial_equation
+from .derivation import Derivation, Stability, Step, derivation, derive, names
+from .evaluation import Condition
+from .notation import GLOSSARY, Quantity, glossary_markdown, quantity, symbols_of
+from .proofs import Proof
+
+__all__ = [
+    "GLOSSARY",
+    "Condition",
+    "Derivation",
+    "Proof",
+    "Quantity",
+    "Stability",
+    "Step",
+    "derivation",
+    "derive",
+    "glossary_markdown",
+    "names",
+    "pure_decay",
+    "quantity",
+    "radial_equation",
+    "symbols_of",
+]

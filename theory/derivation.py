@@ -1,0 +1,376 @@
+"""Hold a derivation as one object, complete when you have it, that can prove itself again.
+
+A derivation is a frozen value: sentences for its assumptions, steps that each carry their own proof, the equation arrived
+at, named results, fixed points and their stability. Builders register under a name; `derive` builds on first use::
+
+    @derivation("dead-weight")
+    def dead_weight() -> Derivation: ...
+
+    derive("dead-weight").check()
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import sympy as sp
+
+from .. import errors
+from . import exports
+from .evaluation import Condition, evaluate
+from .notation import Quantity, quantities_in
+from .proofs import Proof, difference, rational_points, vanishes
+
+__all__ = ["Derivation", "Stability", "Step", "derivation", "derive", "names"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: what it says, the expression, and how that is verified.
+
+    Attributes
+    ----------
+    key : str
+        Short name by which later steps refer to this one.
+    sentence : str
+        What the step does, in words.
+    expression : sympy.Basic
+        Usually an equation; left and right side unevaluated.
+    proof : Proof
+        How the step is verified (see `weightdecay.theory.proofs`).
+    """
+
+    key: str
+    sentence: str
+    expression: Any
+    proof: Proof
+
+
+@dataclass(frozen=True)
+class Stability:
+    """What a small displacement from a fixed point does.
+
+    Attributes
+    ----------
+    state : sympy.Expr
+        The quantity displaced, as it stands in the equation: ``R(t)``, or ``R`` of a recursion.
+    kind : str
+        "flow" if the equation's right side is a rate of change, "map" if it is the next value.
+    fixed_point : int
+        Which of the derivation's fixed points.
+    jacobian : sympy.Expr
+        Derivative of the right side with respect to the state there.
+    stable : sympy relation or bool
+        When the displacement dies out.
+    sentence : str
+        The same in words.
+    """
+
+    state: Any
+    kind: str
+    fixed_point: int
+    jacobian: Any
+    stable: Any
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """A result, how it follows, and a way to numbers.
+
+    Attributes
+    ----------
+    name, title : str
+        Name in kebab-case, title as a phrase.
+    assumptions : tuple of str
+        What has to be true, one sentence each.
+    steps : tuple of Step
+        Premises and what follows from them.
+    equation : sympy.Basic
+        The equation that the derivation arrives at; one of the steps says the same.
+    results : mapping of str to sympy.Expr
+        Named expressions for numbers; the first is the default of `numeric`. Each is the right side of a step whose left
+        side is the symbol of that name.
+    fixed_points : tuple of mapping
+        Each maps unknowns of the equation to their value, such as ``{R(t): P / weight_decay}``.
+    stability : tuple of Stability
+        Of the fixed points.
+    conditions : tuple of Condition
+        Relations that numbers must obey.
+    zero_allowed : frozenset of str
+        Arguments that may be 0 although their symbol is positive: the formulas hold there too.
+    references : tuple of str
+        Keys into citation.bib.
+    quantities : tuple of Quantity
+        Quantities of this derivation that the glossary does not have.
+    symbols : mapping of str to Quantity
+        All quantities that occur, by argument name (made from the above).
+
+    Notes
+    -----
+    `check` proves every step again, from its own expression and those before it; then that the equation and every result
+    are among the steps, that each fixed point fulfils the equation, and that each stability is that of the Jacobian.
+
+    Examples
+    --------
+    >>> radial = derive("radial-step")
+    >>> radial.check()
+    >>> float(radial.numeric("norm_squared_stationary", lr=0.1, weight_decay=1e-4, radial_pull=0.1, gradient_power=0.01))
+    1004.99...
+    """
+
+    name: str
+    title: str
+    assumptions: tuple[str, ...]
+    steps: tuple[Step, ...]
+    equation: Any
+    results: Mapping[str, Any]
+    fixed_points: tuple[Mapping[Any, Any], ...] = ()
+    stability: tuple[Stability, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    zero_allowed: frozenset[str] = frozenset()
+    references: tuple[str, ...] = ()
+    quantities: tuple[Quantity, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Freeze the mappings and refuse an incomplete derivation."""
+        object.__setattr__(self, "results", MappingProxyType(dict(self.results)))
+        object.__setattr__(self, "fixed_points", tuple(MappingProxyType(dict(point)) for point in self.fixed_points))
+        if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", self.name):
+            raise errors.InvalidInput(f"a derivation is named {self.name!r}, but must have a name in kebab-case")
+        for part in ("assumptions", "steps", "results", "references"):
+            if not getattr(self, part):
+                raise errors.InvalidInput(
+                    f"derivation {self.name!r} has no {part}; a derivation is complete from the start"
+                )
+        keys = [step.key for step in self.steps]
+        if len(set(keys)) < len(keys):
+            raise errors.InvalidInput(f"derivation {self.name!r} uses a step key twice: {', '.join(keys)}")
+        free = {symbol for expression in self._expressions() for symbol in _symbols_in(expression)}
+        unnamed = {str(symbol.name) for symbol in free} - self.symbols.keys()
+        if unnamed:
+            raise errors.InvalidInput(
+                f"derivation {self.name!r} uses symbols that are neither in the glossary nor among its quantities: "
+                f"{', '.join(sorted(unnamed))}"
+            )
+
+    def _expressions(self) -> list[Any]:
+        points = [side for point in self.fixed_points for item in point.items() for side in item]
+        parts = [side for part in self.stability for side in (part.jacobian, part.stable)]
+        relations = [condition.relation for condition in self.conditions]
+        return [
+            *(step.expression for step in self.steps),
+            self.equation,
+            *self.results.values(),
+            *points,
+            *map(sp.sympify, parts),
+            *relations,
+        ]
+
+    @property
+    def symbols(self) -> Mapping[str, Quantity]:
+        """All quantities that occur, by argument name."""
+        free = {symbol for expression in self._expressions() for symbol in _symbols_in(expression)}
+        return MappingProxyType(quantities_in(free, self.quantities))
+
+    def step(self, key: str) -> Step:
+        """Return the step with that key.
+
+        Raises
+        ------
+        InvalidInput
+            If there is none; the message names those there are.
+        """
+        keys = [step.key for step in self.steps]
+        return self.steps[keys.index(errors.check_choice(f"step of {self.name!r}", key, keys))]
+
+    def check(self) -> None:
+        """Prove everything again.
+
+        Raises
+        ------
+        ProofError
+            At the first step that does not hold.
+        """
+        self._check_from(0)
+
+    def _check_from(self, start: int) -> None:
+        """Prove everything from the step at place `start` on, the steps before it taken as proven."""
+        earlier: dict[str, Any] = {}
+        for place, step in enumerate(self.steps):
+            if place >= start:
+                for residual in step.proof.residual(step.expression, MappingProxyType(earlier)):
+                    self._require(step.sentence, residual)
+            earlier[step.key] = step.expression
+        proven = [step.expression for step in self.steps]
+        if not any(self.equation == other for other in proven):
+            self._require("the equation is what a step arrives at", sp.false)
+        for name, result in self.results.items():
+            if not any(_stands_for(part, name) and result == part.rhs for part in proven):
+                self._require(f"the result {name} is what a step arrives at for it", sp.false)
+        for point in self.fixed_points:
+            values = ", ".join(f"{unknown} = {value}" for unknown, value in point.items())
+            put_back = difference(self.equation).subs(point).doit()
+            self._require(f"{values} is a fixed point of the equation", put_back)
+        for part in self.stability:
+            self._check_stability(part)
+
+    def _check_stability(self, part: Stability) -> None:
+        point = self.fixed_points[part.fixed_point]
+        slope = sp.diff(self.equation.rhs, part.state).subs(point)
+        self._require(f"the Jacobian at the fixed point is {part.jacobian}", slope - part.jacobian)
+        stable = sp.sympify(part.stable)
+        tried = 0
+        for values in rational_points(part.jacobian.free_symbols | stable.free_symbols, 20):
+            if all(condition.relation.subs(values) != sp.false for condition in self.conditions):
+                tried += 1
+                slope = part.jacobian.subs(values)
+                dies_out = slope < 0 if part.kind == "flow" else slope**2 < 1
+                self._require(part.sentence, sp.true if sp.sympify(dies_out) == stable.subs(values) else sp.false)
+        self._require(part.sentence, sp.true if tried else sp.false)
+
+    def _require(self, sentence: str, residual: Any) -> None:
+        if not vanishes(residual):
+            raise errors.ProofError(self.name, sentence, residual)
+
+    def arguments(self, quantity: str | None = None) -> tuple[str, ...]:
+        """Return the names of the arguments that `numeric` takes for a result, in alphabetical order."""
+        return tuple(sorted(str(symbol.name) for symbol in self.results[self._result(quantity)].free_symbols))
+
+    def numeric(self, quantity: str | None = None, /, **values: Any) -> Any:
+        """Return a result as numbers: the only door to floats.
+
+        Parameters
+        ----------
+        quantity : str, optional
+            Name of a result; the first one if left out.
+        **values : float or array_like
+            Value of every quantity that the result depends on, by name; arrays broadcast.
+
+        Returns
+        -------
+        float64 or ndarray of float64
+
+        Raises
+        ------
+        InvalidInput
+            If a value is missing, superfluous, no number or outside the allowed range, which the message states.
+        """
+        name = self._result(quantity)
+        return evaluate(
+            f"{name} of {self.name}",
+            self.results[name],
+            values,
+            conditions=self.conditions,
+            zero_allowed=self.zero_allowed,
+        )
+
+    def _result(self, quantity: str | None) -> str:
+        if quantity is None:
+            return next(iter(self.results))
+        return errors.check_choice(f"quantity of {self.name!r}", quantity, self.results)
+
+    def latex(self) -> str:
+        """Return the derivation as a LaTeX section."""
+        return exports.latex(self)
+
+    def markdown(self) -> str:
+        """Return the derivation as Markdown with formulas between dollar signs."""
+        return exports.markdown(self)
+
+    def mathml(self) -> str:
+        """Return the derivation as an XHTML section with its formulas in presentation MathML."""
+        return exports.mathml(self)
+
+    def text(self) -> str:
+        """Return the derivation as plain text."""
+        return exports.text(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the derivation as plain dicts, lists and strings, ready for JSON."""
+        return exports.to_dict(self)
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {exports.formula(self.equation, self.symbols)}$"
+
+
+def _stands_for(expression: Any, name: str) -> bool:
+    """Tell whether an equation's left side is the quantity of that name, or a function of that name."""
+    if not isinstance(expression, sp.Eq):
+        return False
+    left = expression.lhs.func.__name__ if expression.lhs.is_Function else str(expression.lhs)
+    return bool(left == name)
+
+
+def _symbols_in(expression: Any) -> set[Any]:
+    """Return the free symbols of an expression, base symbols of indexed ones included, bound indices left out."""
+    bound = {limits[0] for part in expression.atoms(sp.Sum, sp.Product, sp.Integral) for limits in part.limits}
+    bound |= {index for part in expression.atoms(sp.Indexed) for index in part.indices}
+    bound |= {part.args[3] for part in expression.atoms(sp.Limit)}  # the direction, which SymPy keeps as a symbol
+    return {
+        symbol for symbol in expression.atoms(sp.Symbol) if symbol not in bound and not isinstance(symbol, sp.Dummy)
+    }
+
+
+_BUILDERS: dict[str, Callable[[], Derivation]] = {}
+_BUILT: dict[str, Derivation] = {}
+
+
+def derivation(name: str) -> Callable[[Callable[[], Derivation]], Callable[[], Derivation]]:
+    """Register the decorated builder under a name; nothing is built yet.
+
+    Raises
+    ------
+    InvalidInput
+        If the name is taken.
+    """
+
+    def register(builder: Callable[[], Derivation]) -> Callable[[], Derivation]:
+        if _BUILDERS.get(name, builder) is not builder:
+            raise errors.InvalidInput(f"the derivation name {name!r} is taken; choose another")
+        _BUILDERS[name] = builder
+        return builder
+
+    return register
+
+
+def derive(name: str) -> Derivation:
+    """Return the derivation of that name, built on first use.
+
+    Raises
+    ------
+    InvalidInput
+        If there is none; the message names near ones.
+
+    Examples
+    --------
+    >>> derive("decay-per-epoch").title
+    'Decay per epoch: the product of the steps against the exponential'
+    """
+    if name not in _BUILT:
+        builder = _BUILDERS[errors.check_choice("derivation", name, names())]
+        built = builder()
+        if built.name != name:
+            raise errors.InvalidInput(f"the builder of {name!r} made a derivation named {built.name!r}")
+        _BUILT[name] = built
+    return _BUILT[name]
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all derivations, in alphabetical order.
+
+    >>> "radial-step" in names()
+    True
+    """
+    return tuple(sorted(_BUILDERS))
+
+
+def citation_keys() -> frozenset[str]:
+    """Return the keys of the entries in the package's citation.bib."""
+    entries = importlib.resources.files("weightdecay").joinpath("citation.bib").read_text(encoding="utf-8")
+    return frozenset(re.findall(r"^@\w+\{([^,\s]+),", entries, flags=re.MULTILINE))

@@ -1,0 +1,161 @@
+"""Turn expressions into floating-point numbers, and refuse what does not belong in them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import sympy as sp
+from numpy.typing import NDArray
+
+from ..errors import InvalidInput
+
+__all__ = ["Condition", "evaluate"]
+
+_ELEMENTARY = (sp.exp, sp.log, sp.sin, sp.cos, sp.tan, sp.asin, sp.acos, sp.atan, sp.sinh, sp.cosh, sp.tanh, sp.Abs)
+_ELEMENTARY += (sp.Max, sp.Min, sp.sign, sp.floor, sp.ceiling, sp.Piecewise, sp.conjugate, sp.re, sp.im, sp.asinh)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A relation that the numbers must obey, and the sentence that says why.
+
+    Attributes
+    ----------
+    relation : sympy relation
+        Such as ``lr * weight_decay < 1``.
+    sentence : str
+        Why, as a clause: "beyond it a step of decay turns the weights round".
+    """
+
+    relation: Any
+    sentence: str
+
+
+def evaluate(
+    label: str,
+    expression: Any,
+    values: Mapping[str, Any],
+    *,
+    conditions: Iterable[Condition] = (),
+    zero_allowed: Collection[str] = (),
+) -> Any:
+    """Return an expression's value in float64, broadcast over arrays.
+
+    Parameters
+    ----------
+    label : str
+        What is computed, for messages.
+    expression : sympy.Expr
+        Its free symbols are the arguments wanted, no more and no fewer.
+    values : mapping of str to float or array_like
+        Value of each argument, by name.
+    conditions : iterable of Condition
+        Checked as far as their symbols are among the arguments.
+    zero_allowed : collection of str
+        Arguments that may be 0 although their symbol is assumed positive: the formula holds there too.
+
+    Returns
+    -------
+    float64 or ndarray of float64
+
+    Raises
+    ------
+    InvalidInput
+        If a value is missing, superfluous, not a number, outside the range of its symbol, against a condition, or if the
+        expression has no finite real value there.
+
+    Examples
+    --------
+    >>> from weightdecay.theory.notation import symbols_of
+    >>> lr, weight_decay = symbols_of("lr weight_decay")
+    >>> float(evaluate("factor", 1 - lr * weight_decay, {"lr": 0.5, "weight_decay": 0.5}))
+    0.75
+    """
+    wanted = {symbol.name: symbol for symbol in sorted(expression.free_symbols, key=lambda symbol: str(symbol.name))}
+    missing = sorted(wanted.keys() - values.keys())
+    extra = sorted(values.keys() - wanted.keys())
+    takes = f"{label} takes {', '.join(wanted) or 'no argument'}"
+    if missing:
+        raise InvalidInput(f"{takes}; missing: {', '.join(missing)}")
+    if extra:
+        raise InvalidInput(f"{takes}; it does not depend on {', '.join(extra)}: leave that out")
+    arrays = {name: _admissible(name, values[name], wanted[name], name in zero_allowed) for name in wanted}
+    try:
+        np.broadcast_shapes(*(array.shape for array in arrays.values()))
+    except ValueError:
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        raise InvalidInput(f"the shapes of the arguments of {label} do not broadcast: {shapes}") from None
+    with np.errstate(all="ignore"):
+        for condition in conditions:
+            names = sorted(symbol.name for symbol in condition.relation.free_symbols)
+            if all(name in arrays for name in names):
+                holds = _compiled(condition.relation)(*(arrays[name] for name in names))
+                if not np.all(holds):
+                    given = _first_offence(holds, {name: arrays[name] for name in names})
+                    raise InvalidInput(f"{label} needs {_plain(condition.relation)}, but {given}; {condition.sentence}")
+        result = np.asarray(_compiled(expression)(*arrays.values()))
+        if np.iscomplexobj(result):
+            result = np.where(np.abs(result.imag) <= 1e-12 * np.abs(result.real), result.real, np.nan)
+    result = result.astype(np.float64, copy=False)
+    if result.size and not (result.min() > -np.inf and result.max() < np.inf):
+        raise InvalidInput(f"{label} has no finite real value where {_first_offence(np.isfinite(result), arrays)}")
+    return result[()]
+
+
+def _admissible(name: str, value: Any, symbol: Any, zero_allowed: bool) -> NDArray[np.float64]:
+    """Return the value as float64 if it lies in the range that the symbol's assumptions allow."""
+    wanted = _allowed(symbol, zero_allowed)
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf":
+        raise InvalidInput(f"{name} is {value!r}, but must be {wanted}")
+    array = array.astype(np.float64, copy=False)
+    if not array.size:
+        return array
+    low, high = array.min(), array.max()
+    if symbol.is_positive and not zero_allowed:
+        admissible = low > 0 and high < np.inf
+    elif symbol.is_nonnegative or symbol.is_positive:
+        admissible = low >= 0 and high < np.inf
+    else:
+        admissible = low > -np.inf and high < np.inf
+    if not admissible:
+        offender = high if np.isnan(low) or high == np.inf else low
+        raise InvalidInput(f"{name} is {offender:g}, but must be {wanted}")
+    if symbol.is_integer and not (array == np.floor(array)).all():
+        raise InvalidInput(f"{name} is {array[array != np.floor(array)].flat[0]:g}, but must be {wanted}")
+    return array
+
+
+def _allowed(symbol: Any, zero_allowed: bool) -> str:
+    kind = "whole number" if symbol.is_integer else "finite number"
+    if symbol.is_positive and not zero_allowed:
+        return f"a {kind} above 0"
+    return f"a {kind}, 0 or above" if symbol.is_nonnegative or symbol.is_positive else f"a {kind}"
+
+
+def _plain(relation: Any) -> str:
+    return str(relation).replace("**", "^")
+
+
+def _first_offence(holds: Any, arrays: Mapping[str, NDArray[np.float64]]) -> str:
+    """Return "name=value, ..." where `holds` is false for the first time."""
+    holds, *spread = np.broadcast_arrays(holds, *arrays.values())
+    place = np.unravel_index(int(np.argmin(holds)), holds.shape)
+    return ", ".join(f"{name}={float(array[place]):g}" for name, array in zip(arrays, spread, strict=True))
+
+
+@functools.lru_cache(maxsize=1024)
+def _compiled(expression: Any) -> Callable[..., Any]:
+    """Return the expression as a NumPy function of its free symbols in alphabetical order."""
+    arguments = sorted(expression.free_symbols, key=lambda symbol: str(symbol.name))
+    special = any(
+        not isinstance(part, (*_ELEMENTARY, sp.logic.boolalg.BooleanFunction)) for part in expression.atoms(sp.Function)
+    )
+    function: Callable[..., Any] = sp.lambdify(
+        arguments, expression, modules=["scipy", "numpy"] if special else "numpy", cse=True
+    )
+    return function

@@ -1,0 +1,268 @@
+"""Write a derivation as LaTeX, Markdown, MathML, plain text or JSON."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from xml.sax.saxutils import escape
+
+import sympy as sp
+from sympy.printing.latex import LatexPrinter
+from sympy.printing.mathml import MathMLPresentationPrinter
+
+from .notation import Quantity
+
+if TYPE_CHECKING:
+    from .derivation import Derivation
+
+__all__ = ["formula", "formula_mathml", "latex", "markdown", "mathml", "text", "to_dict"]
+
+
+class _Letters(LatexPrinter):  # type: ignore[misc]  # SymPy is untyped
+    """LaTeX printer that writes functions of an argument, such as R(t), with the letter of their quantity."""
+
+    def __init__(self, symbols: Mapping[str, Quantity]) -> None:
+        letters = {line.symbol: line.latex for line in symbols.values()}
+        super().__init__({"symbol_names": letters, "mul_symbol": None})
+        self._letters = {line.name: line.latex for line in symbols.values()}
+
+    def _print_Function(self, expr: Any, exp: str | None = None) -> str:
+        letter = self._letters.get(expr.func.__name__)
+        if letter is None or not isinstance(expr, sp.core.function.AppliedUndef):
+            return str(super()._print_Function(expr, exp))
+        power = "" if exp is None else f"^{{{exp}}}"
+        return f"{{{letter}}}{power}{{\\left({', '.join(map(self._print, expr.args))}\\right)}}"
+
+
+class _Marks(MathMLPresentationPrinter):  # type: ignore[misc]  # SymPy is untyped
+    """MathML printer that writes symbols and functions with the letter of their quantity."""
+
+    def __init__(self, symbols: Mapping[str, Quantity]) -> None:
+        super().__init__()
+        self._texts = {line.name: line.text for line in symbols.values()}
+
+    def _identifier(self, name: str) -> Any:
+        base, _, below = self._texts.get(name, name).partition("_")
+        identifier = self.dom.createElement("mi")
+        identifier.appendChild(self.dom.createTextNode(base))
+        if not below:
+            return identifier
+        lower = self.dom.createElement("mi")
+        lower.appendChild(self.dom.createTextNode(below))
+        both = self.dom.createElement("msub")
+        both.appendChild(identifier)
+        both.appendChild(lower)
+        return both
+
+    def _print_Symbol(self, sym: Any, style: str = "plain") -> Any:  # noqa: ARG002  # signature of the printer
+        return self._identifier(sym.name)
+
+    def _print_Function(self, e: Any) -> Any:
+        if not isinstance(e, sp.core.function.AppliedUndef):
+            return super()._print_Function(e)
+        row = self.dom.createElement("mrow")
+        row.appendChild(self._identifier(e.func.__name__))
+        for mark in ("(", *e.args, ")"):
+            if isinstance(mark, str):
+                fence = self.dom.createElement("mo")
+                fence.appendChild(self.dom.createTextNode(mark))
+                row.appendChild(fence)
+            else:
+                row.appendChild(self._print(mark))
+        return row
+
+
+def formula(expression: Any, symbols: Mapping[str, Quantity]) -> str:
+    """Return an expression as LaTeX, with the letters of the quantities.
+
+    >>> from weightdecay.theory.notation import quantities_in, symbols_of
+    >>> lr, weight_decay = symbols_of("lr weight_decay")
+    >>> formula(lr * weight_decay, quantities_in([lr, weight_decay]))
+    '\\\\eta \\\\lambda'
+    """
+    return str(_Letters(symbols).doprint(sp.sympify(expression)))
+
+
+def formula_mathml(expression: Any, symbols: Mapping[str, Quantity]) -> str:
+    """Return an expression as a MathML element."""
+    inside = _Marks(symbols).doprint(sp.sympify(expression))
+    return f'<math xmlns="http://www.w3.org/1998/Math/MathML" display="block">{inside}</math>'
+
+
+def _as_equations(derivation: Derivation) -> tuple[list[Any], list[tuple[Any, str]]]:
+    """Return fixed points and stabilities as equations."""
+    points = [sp.Eq(left, right, evaluate=False) for point in derivation.fixed_points for left, right in point.items()]
+    return points, [(part.jacobian, part.sentence) for part in derivation.stability]
+
+
+def latex(derivation: Derivation) -> str:
+    """Return the derivation as a LaTeX section (needs amsmath)."""
+    symbols = derivation.symbols
+    lines = [rf"\section*{{{_tex(derivation.title)}}}", r"\begin{description}"]
+    lines += [rf"\item[${line.latex}$] {_tex(line.meaning)} ({_tex(line.unit)})" for line in symbols.values()]
+    lines += [r"\end{description}", r"\paragraph{Assumptions}", r"\begin{itemize}"]
+    lines += [rf"\item {_tex(sentence)}" for sentence in derivation.assumptions]
+    lines += [rf"\item ${formula(part.relation, symbols)}$: {_tex(part.sentence)}." for part in derivation.conditions]
+    lines += [r"\end{itemize}", r"\paragraph{Steps}", r"\begin{enumerate}"]
+    for step in derivation.steps:
+        lines.append(rf"\item {_tex(step.sentence)} \textit{{({_tex(step.proof.how)})}}")
+        lines.append(_display(formula(step.expression, symbols)))
+    lines += [r"\end{enumerate}", r"\paragraph{Equation}", _display(formula(derivation.equation, symbols))]
+    points, stabilities = _as_equations(derivation)
+    if points:
+        lines += [r"\paragraph{Fixed points}", *(_display(formula(point, symbols)) for point in points)]
+    if stabilities:
+        lines += [r"\paragraph{Stability}"]
+        lines += [rf"{_tex(said)} (Jacobian ${formula(slope, symbols)}$)" for slope, said in stabilities]
+    lines += [r"\paragraph{References}", ", ".join(rf"\cite{{{key}}}" for key in derivation.references)]
+    return "\n".join(lines) + "\n"
+
+
+def markdown(derivation: Derivation, *, level: int = 1) -> str:
+    """Return the derivation as Markdown with formulas between dollar signs; its heading has the given level."""
+    symbols = derivation.symbols
+    lines = [f"{'#' * level} {derivation.title}", "", f"`{derivation.name}`", "", "**Equation**", ""]
+    lines += [f"$${formula(derivation.equation, symbols)}$$", "", "**Assumptions**", ""]
+    lines += [f"- {sentence}" for sentence in derivation.assumptions]
+    lines += [f"- ${formula(part.relation, symbols)}$: {part.sentence}." for part in derivation.conditions]
+    lines += ["", "**Steps**", ""]
+    for place, step in enumerate(derivation.steps, start=1):
+        lines += [f"{place}. {step.sentence} *({step.proof.how})*", ""]
+        lines += [f"   $${formula(step.expression, symbols)}$$", ""]
+    points, stabilities = _as_equations(derivation)
+    if points:
+        lines += ["**Fixed points**", ""]
+        for point in points:
+            lines += [f"$${formula(point, symbols)}$$", ""]
+    if stabilities:
+        lines += ["**Stability**", ""]
+        lines += [f"- {said} (Jacobian ${formula(slope, symbols)}$)" for slope, said in stabilities]
+        lines += [""]
+    lines += ["**Letters**: " + "; ".join(f"${line.latex}$ `{line.name}` {line.meaning}" for line in symbols.values())]
+    lines += ["", "**References**: " + ", ".join(f"[@{key}]" for key in derivation.references), ""]
+    return "\n".join(lines)
+
+
+def mathml(derivation: Derivation) -> str:
+    """Return the derivation as an XHTML section with its formulas in presentation MathML."""
+    symbols = derivation.symbols
+
+    def listed(items: list[str], tag: str = "ul") -> list[str]:
+        return [f"<{tag}>", *(f"<li>{item}</li>" for item in items), f"</{tag}>"]
+
+    lines = [f'<section xmlns="http://www.w3.org/1999/xhtml" id="{derivation.name}">']
+    lines += [f"<h2>{escape(derivation.title)}</h2>", "<h3>Assumptions</h3>"]
+    lines += listed(
+        [escape(sentence) for sentence in derivation.assumptions]
+        + [f"{formula_mathml(part.relation, symbols)} {escape(part.sentence)}." for part in derivation.conditions]
+    )
+    lines += ["<h3>Steps</h3>"]
+    lines += listed(
+        [
+            f"{escape(step.sentence)} <em>({escape(step.proof.how)})</em> {formula_mathml(step.expression, symbols)}"
+            for step in derivation.steps
+        ],
+        "ol",
+    )
+    lines += ["<h3>Equation</h3>", formula_mathml(derivation.equation, symbols)]
+    points, stabilities = _as_equations(derivation)
+    if points:
+        lines += ["<h3>Fixed points</h3>", *(formula_mathml(point, symbols) for point in points)]
+    if stabilities:
+        lines += ["<h3>Stability</h3>"]
+        lines += listed([f"{escape(said)} {formula_mathml(slope, symbols)}" for slope, said in stabilities])
+    lines += ["<h3>References</h3>", *listed([f"<cite>{key}</cite>" for key in derivation.references]), "</section>"]
+    return "\n".join(lines) + "\n"
+
+
+def text(derivation: Derivation) -> str:
+    """Return the derivation as plain text, with the names of the arguments in the formulas."""
+    lines = [derivation.title, "=" * len(derivation.title), "", "Assumptions"]
+    lines += [f"  - {sentence}" for sentence in derivation.assumptions]
+    lines += [f"  - {_plain(part.relation)}: {part.sentence}." for part in derivation.conditions]
+    lines += ["", "Steps"]
+    for place, step in enumerate(derivation.steps, start=1):
+        lines += [f"  {place}. {step.sentence} ({step.proof.how})", f"       {_plain(step.expression)}"]
+    lines += ["", "Equation", f"  {_plain(derivation.equation)}", ""]
+    points, stabilities = _as_equations(derivation)
+    if points:
+        lines += ["Fixed points", *(f"  {_plain(point)}" for point in points), ""]
+    if stabilities:
+        lines += ["Stability", *(f"  {said} (Jacobian {_plain(slope)})" for slope, said in stabilities), ""]
+    lines += ["References", f"  {', '.join(derivation.references)}", ""]
+    return "\n".join(lines)
+
+
+def to_dict(derivation: Derivation) -> dict[str, Any]:
+    """Return the derivation as plain dicts, lists and strings, ready for JSON."""
+    symbols = derivation.symbols
+
+    def both(expression: Any) -> dict[str, str]:
+        return {"expression": _plain(expression), "latex": formula(expression, symbols)}
+
+    return {
+        "name": derivation.name,
+        "title": derivation.title,
+        "assumptions": list(derivation.assumptions),
+        "conditions": [both(part.relation) | {"sentence": part.sentence} for part in derivation.conditions],
+        "symbols": {
+            line.name: {"letter": line.text, "latex": line.latex, "unit": line.unit, "meaning": line.meaning}
+            for line in symbols.values()
+        },
+        "steps": [
+            {"key": step.key, "sentence": step.sentence, "how": step.proof.how} | both(step.expression)
+            for step in derivation.steps
+        ],
+        "equation": both(derivation.equation),
+        "results": {
+            name: both(result) | {"arguments": list(derivation.arguments(name))}
+            for name, result in derivation.results.items()
+        },
+        "fixed_points": [
+            {_plain(left): both(right) for left, right in point.items()} for point in derivation.fixed_points
+        ],
+        "stability": [
+            {"sentence": part.sentence, "jacobian": both(part.jacobian), "stable": _plain(part.stable)}
+            for part in derivation.stability
+        ],
+        "references": list(derivation.references),
+    }
+
+
+def _plain(expression: Any) -> str:
+    if isinstance(expression, sp.Eq):
+        return f"{expression.lhs} = {expression.rhs}"
+    return str(expression)
+
+
+def _display(inside: str) -> str:
+    return f"\\[ {inside} \\]"
+
+
+def _tex(sentence: str) -> str:
+    """Return a sentence with LaTeX's special characters escaped."""
+    escaped = re.sub(r"([&%$#_{}])", r"\\\1", sentence).replace("^", r"\^{}").replace("~", r"\~{}")
+    return "".join(f"${_SIGNS[mark]}$" if mark in _SIGNS else mark for mark in escaped)
+
+
+_SIGNS = {
+    "η": r"\eta",
+    "λ": r"\lambda",
+    "μ": r"\mu",
+    "θ": r"\theta",
+    "κ": r"\kappa",
+    "τ": r"\tau",
+    "Σ": r"\sum",
+    "²": "^2",
+    "√": r"\surd",
+    "‖": r"\Vert",
+    "⟨": r"\langle",
+    "⟩": r"\rangle",
+    "−": "-",
+    "·": r"\cdot",
+    "≤": r"\le",
+    "≥": r"\ge",
+    "←": r"\leftarrow",
+}
+"""Signs in sentences that a LaTeX engine without Unicode fonts does not know."""

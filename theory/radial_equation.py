@@ -1,0 +1,391 @@
+"""Derive what one step does to the squared norm of a block of weights, and the flow that many small steps make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import sympy as sp
+
+from .derivation import Derivation, Stability, Step, derivation, derive
+from .evaluation import Condition
+from .notation import quantity, symbols_of
+from .proofs import (
+    by_substitution,
+    by_summation,
+    definition,
+    difference,
+    premise,
+    proof,
+)
+
+__all__ = ["norm_flow", "radial_step"]
+
+_lr, _weight_decay, _n_weights, _n_steps, _time = symbols_of("lr weight_decay n_weights n_steps time")
+_norm_squared, _norm_squared_next, _norm_squared_start = symbols_of("norm_squared norm_squared_next norm_squared_start")
+(_stationary,) = symbols_of("norm_squared_stationary")
+_radial_pull, _gradient_power = symbols_of("radial_pull gradient_power")
+_EPS = _lr * _weight_decay
+_STABLE = Condition(_EPS < 1, "a step must leave something of the weight (lower the learning rate or the decay)")
+
+
+@derivation("radial-step")
+def radial_step() -> Derivation:
+    """Derive the squared norm after one step of SGD with L2, its balance, and the sum over many steps."""
+    weight, gradient, after = (
+        sp.IndexedBase(sp.Symbol(name, real=True)) for name in ("weight", "gradient", "weight_next")
+    )
+    index = sp.Symbol("i", integer=True)
+    block = (index, 1, _n_weights)
+    step = quantity("step", "k", "k", "1", "number of a step, counted from 0", nonnegative=True, integer=True)
+    loss = quantity("loss_to_decay", "D", "D", "loss", "what decay takes, per unit of time", nonnegative=True)
+    pull = quantity(
+        "gain_by_pull", "P_{+}", "P_+", "loss", "what the pull of the data gives, per unit of time", real=True
+    )
+    noise = quantity("gain_by_noise", "N", "N", "loss", "what gradient noise gives, per unit of time", nonnegative=True)
+    start_weight = quantity("start_weight", "c_{0}", "c_0", "1", "part of the start that is left", positive=True)
+    pull_weight = quantity(
+        "pull_weight", "c_{P}", "c_P", "weight² / loss", "part of an earlier pull in R", positive=True
+    )
+    noise_weight = quantity(
+        "noise_weight", "c_{G}", "c_G", "weight⁴ / loss²", "part of earlier gradient power", positive=True
+    )
+    norm, pulls, powers = (sp.Function(name) for name in ("norm_squared", "radial_pull", "gradient_power"))
+    k = step.symbol
+    left = 1 - _EPS
+    next_norm = left**2 * _norm_squared + 2 * _lr * left * _radial_pull + _lr**2 * _gradient_power
+    term = left ** (2 * (_n_steps - 1 - k)) * (2 * _lr * left * pulls(k) + _lr**2 * powers(k))
+
+    def induction(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
+        (total,) = expression.rhs.atoms(sp.Sum)
+        first = expression.rhs - total
+        recursion = earlier["recursion"].rhs.subs(k, _n_steps)
+        factor = recursion.coeff(norm(_n_steps))
+        source = recursion - factor * norm(_n_steps)
+        summand = total.function
+        return (
+            first.subs(_n_steps, 0) - _norm_squared_start,
+            sp.powsimp(first.subs(_n_steps, _n_steps + 1) / first / factor) - 1,
+            sp.powsimp(summand.subs(_n_steps, _n_steps + 1) / summand / factor) - 1,
+            sp.expand(summand.subs(_n_steps, _n_steps + 1).subs(k, _n_steps) - source),
+            *(bound - wanted for bound, wanted in zip(total.limits[0], (k, 0, _n_steps - 1), strict=True)),
+        )
+
+    def coefficient_of(function: Any) -> Any:
+        def residual(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
+            (total,) = earlier["accumulated"].rhs.atoms(sp.Sum)
+            return (sp.expand(total.function).coeff(function(k)) - sp.expand(expression.rhs),)
+
+        return proof("read off from the sum", residual)
+
+    steps = (
+        Step(
+            "update",
+            "One step of SGD on a mini-batch whose gradient is g, with L2 regularization (or decay; here both are the same).",
+            sp.Eq(after[index], left * weight[index] - _lr * gradient[index], evaluate=False),
+            premise(),
+        ),
+        Step(
+            "norm",
+            "The squared norm sums over the weights of the block,",
+            sp.Eq(_norm_squared, sp.Sum(weight[index] ** 2, block), evaluate=False),
+            definition(),
+        ),
+        Step(
+            "pull",
+            "the radial pull is minus the product of weights and gradient before the step,",
+            sp.Eq(_radial_pull, sp.Sum(-weight[index] * gradient[index], block), evaluate=False),
+            definition(),
+        ),
+        Step(
+            "power",
+            "the gradient power is the squared norm of the gradient,",
+            sp.Eq(_gradient_power, sp.Sum(gradient[index] ** 2, block), evaluate=False),
+            definition(),
+        ),
+        Step(
+            "next",
+            "and after the step the squared norm is again a sum.",
+            sp.Eq(_norm_squared_next, sp.Sum(after[index] ** 2, block), evaluate=False),
+            definition(),
+        ),
+        Step(
+            "radial",
+            "One step does this to the squared norm. Linear in all averages, it holds for means over steps too.",
+            sp.Eq(_norm_squared_next, next_norm, evaluate=False),
+            by_summation("norm", "pull", "power", "next", "update"),
+        ),
+        Step(
+            "loss",
+            "In units of gradient times weight, decay takes",
+            sp.Eq(loss.symbol, _weight_decay * (2 - _EPS) * _norm_squared / 2, evaluate=False),
+            definition(),
+        ),
+        Step("gain-pull", "the data give", sp.Eq(pull.symbol, left * _radial_pull, evaluate=False), definition()),
+        Step("gain-noise", "noise gives", sp.Eq(noise.symbol, _lr * _gradient_power / 2, evaluate=False), definition()),
+        Step(
+            "budget",
+            "and the books close: gains less loss is the change.",
+            sp.Eq(
+                (_norm_squared_next - _norm_squared) / (2 * _lr),
+                pull.symbol + noise.symbol - loss.symbol,
+                evaluate=False,
+            ),
+            by_substitution("radial", "loss", "gain-pull", "gain-noise"),
+        ),
+        Step(
+            "stationary",
+            "Where the squared norm no longer changes, decay is balanced by pull and noise.",
+            sp.Eq(
+                _stationary,
+                (2 * left * _radial_pull + _lr * _gradient_power) / (_weight_decay * (2 - _EPS)),
+                evaluate=False,
+            ),
+            proof(
+                "put back into the equation of one step with the same norm before and after, which it fulfils",
+                lambda expression, earlier: (
+                    difference(earlier["radial"]).subs(
+                        dict.fromkeys((_norm_squared_next, _norm_squared), expression.rhs)
+                    ),
+                ),
+            ),
+        ),
+        Step(
+            "recursion",
+            "Along a run the pull and the power change from step to step.",
+            sp.Eq(norm(k + 1), left**2 * norm(k) + 2 * _lr * left * pulls(k) + _lr**2 * powers(k), evaluate=False),
+            proof(
+                "the equation of one step, at step k",
+                lambda expression, earlier: (
+                    expression.rhs
+                    - earlier["radial"].rhs.subs(
+                        {_norm_squared: norm(k), _radial_pull: pulls(k), _gradient_power: powers(k)}
+                    ),
+                    *(() if expression.lhs == norm(k + 1) else (sp.false,)),
+                ),
+            ),
+        ),
+        Step(
+            "accumulated",
+            "Added up from the start, still exact:",
+            sp.Eq(
+                norm(_n_steps),
+                left ** (2 * _n_steps) * _norm_squared_start + sp.Sum(term, (k, 0, _n_steps - 1)),
+                evaluate=False,
+            ),
+            proof(
+                "induction over the steps: right at the start, and one more step multiplies every term and adds the newest",
+                induction,
+            ),
+        ),
+        Step(
+            "start-weight",
+            "The start counts with",
+            sp.Eq(start_weight.symbol, left ** (2 * _n_steps), evaluate=False),
+            proof(
+                "read off from the sum",
+                lambda expression, earlier: (earlier["accumulated"].rhs.coeff(_norm_squared_start) - expression.rhs,),
+            ),
+        ),
+        Step(
+            "pull-weight",
+            "the pull of step k with",
+            sp.Eq(pull_weight.symbol, 2 * _lr * left * left ** (2 * (_n_steps - 1 - k)), evaluate=False),
+            coefficient_of(pulls),
+        ),
+        Step(
+            "noise-weight",
+            "and the gradient power of step k with",
+            sp.Eq(noise_weight.symbol, _lr**2 * left ** (2 * (_n_steps - 1 - k)), evaluate=False),
+            coefficient_of(powers),
+        ),
+    )
+    found = {part.key: part.expression for part in steps}
+    return Derivation(
+        name="radial-step",
+        title="The radial equation: what one step of SGD does to the squared norm",
+        assumptions=(
+            "Plain SGD with L2 regularization; the equation holds exactly for any network, loss and block of weights.",
+            "The pull is that of the mini-batch that makes the step, at the weights before the step.",
+            "The stationary size speaks of means over steps and needs a squared norm that has stopped to drift.",
+        ),
+        steps=steps,
+        equation=found["radial"],
+        results={
+            "norm_squared_next": found["radial"].rhs,
+            "norm_squared_stationary": found["stationary"].rhs,
+            "loss_to_decay": found["loss"].rhs,
+            "gain_by_pull": found["gain-pull"].rhs,
+            "gain_by_noise": found["gain-noise"].rhs,
+            "start_weight": found["start-weight"].rhs,
+            "pull_weight": found["pull-weight"].rhs,
+            "noise_weight": found["noise-weight"].rhs,
+        },
+        fixed_points=({_norm_squared: found["stationary"].rhs, _norm_squared_next: found["stationary"].rhs},),
+        stability=(
+            Stability(
+                state=_norm_squared,
+                kind="map",
+                fixed_point=0,
+                jacobian=left**2,
+                stable=sp.true,
+                sentence="A displaced squared norm returns, by the factor (1 − ηλ)² per step, while pull and noise stay.",
+            ),
+        ),
+        conditions=(_STABLE, Condition(k < _n_steps, "only steps already taken count")),
+        zero_allowed=frozenset({"weight_decay", "gradient_power", "norm_squared"}),
+        references=("vanlaarhoven2017", "nielsen2015"),
+        quantities=(
+            step,
+            quantity("weight", "w", "w", "weight", "a weight before the step", real=True),
+            quantity("weight_next", "w'", "w'", "weight", "the weight after the step", real=True),
+            quantity(
+                "gradient", "g", "g", "loss / weight", "gradient of the mini-batch's loss, without penalty", real=True
+            ),
+            loss,
+            pull,
+            noise,
+            start_weight,
+            pull_weight,
+            noise_weight,
+        ),
+    )
+
+
+@derivation("norm-flow")
+def norm_flow() -> Derivation:
+    """Derive the continuous norm equation, its solution for constant pull, its fixed point and its times."""
+    norm = sp.Function("norm_squared", positive=True)
+    t = _time
+    change = quantity("rate", "\\dot R", "Ṙ", "loss", "rate of change of the squared norm, per unit of time", real=True)
+    target = quantity("norm_squared_target", "R_{1}", "R_1", "weight²", "squared norm to reach", positive=True)
+    needed = quantity("time_to_norm_squared", "t_{1}", "t_1", "weight² / loss", "time to reach it", real=True)
+    constant = quantity(
+        "time_constant", "\\tau_{R}", "τ_R", "weight² / loss", "time constant of the squared norm", positive=True
+    )
+    in_steps = quantity("time_constant_steps", "k_{R}", "k_R", "1", "the same in steps", positive=True)
+    rate = -2 * _weight_decay * _norm_squared + 2 * _radial_pull + _lr * _gradient_power
+    stationary = (2 * _radial_pull + _lr * _gradient_power) / (2 * _weight_decay)
+    solution = stationary + (_norm_squared_start - stationary) * sp.exp(-2 * _weight_decay * t)
+
+    def slow(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
+        per_time = sp.expand((earlier["step"].rhs - _norm_squared) / _lr)
+        noise = _gradient_power * per_time.coeff(_gradient_power)
+        return (sp.limit(per_time - noise, _lr, 0) + noise - expression.rhs,)
+
+    def solves(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
+        flow = difference(earlier["flow"]).subs(norm(t), expression.rhs).doit()
+        return (sp.expand(flow), expression.rhs.subs(t, 0) - _norm_squared_start)
+
+    steps = (
+        Step(
+            "step",
+            "One step does this to the squared norm (derivation radial-step).",
+            sp.Eq(_norm_squared_next, derive("radial-step").results["norm_squared_next"], evaluate=False),
+            proof(
+                "the equation proven in radial-step",
+                lambda expression, _earlier: (expression.rhs - derive("radial-step").results["norm_squared_next"],),
+            ),
+        ),
+        Step(
+            "rate",
+            "With time counted as learning rate times steps, small steps give a rate; the noise of the gradient is kept, "
+            "since its power may be as large as one over the learning rate.",
+            sp.Eq(change.symbol, rate, evaluate=False),
+            proof("limit of (R' − R)/lr for lr to 0, the noise term held", slow),
+        ),
+        Step(
+            "flow",
+            "That is a linear equation for the squared norm in time.",
+            sp.Eq(sp.Derivative(norm(t), t), rate.subs(_norm_squared, norm(t)), evaluate=False),
+            proof(
+                "the rate, at the squared norm of the time",
+                lambda expression, earlier: (
+                    expression.rhs - earlier["rate"].rhs.subs(_norm_squared, norm(t)),
+                    *(() if expression.lhs == sp.Derivative(norm(t), t) else (sp.false,)),
+                ),
+            ),
+        ),
+        Step(
+            "stationary",
+            "It rests where decay takes what pull and noise give.",
+            sp.Eq(_stationary, stationary, evaluate=False),
+            proof(
+                "put back into the rate, which vanishes there",
+                lambda expression, earlier: (earlier["rate"].rhs.subs(_norm_squared, expression.rhs),),
+            ),
+        ),
+        Step(
+            "solution",
+            "For constant pull and noise the solution is",
+            sp.Eq(norm(t), solution, evaluate=False),
+            proof("put back into its differential equation, which it fulfils, and right at the start", solves),
+        ),
+        Step(
+            "constant",
+            "The distance to the stationary size falls by e in",
+            sp.Eq(constant.symbol, 1 / (2 * _weight_decay), evaluate=False),
+            proof(
+                "one over minus the slope of the rate",
+                lambda expression, earlier: (expression.rhs + 1 / sp.diff(earlier["rate"].rhs, _norm_squared),),
+            ),
+        ),
+        Step(
+            "constant-steps",
+            "in steps,",
+            sp.Eq(in_steps.symbol, 1 / (2 * _lr * _weight_decay), evaluate=False),
+            proof(
+                "the time constant over the learning rate",
+                lambda expression, earlier: (expression.rhs - earlier["constant"].rhs / _lr,),
+            ),
+        ),
+        Step(
+            "time-to",
+            "and a given squared norm is reached after",
+            sp.Eq(
+                needed.symbol,
+                sp.log((_norm_squared_start - stationary) / (target.symbol - stationary)) / (2 * _weight_decay),
+                evaluate=False,
+            ),
+            proof(
+                "put back into the solution, which then is the norm to reach",
+                lambda expression, earlier: (
+                    sp.cancel(earlier["solution"].rhs.subs(t, expression.rhs) - target.symbol),
+                ),
+            ),
+        ),
+    )
+    found = {part.key: part.expression for part in steps}
+    return Derivation(
+        name="norm-flow",
+        title="The norm equation in continuous time, and its solution for constant pull",
+        assumptions=(
+            "The decay of one step is small, so that the norm changes little per step.",
+            "For the solution and the time to a size, pull and gradient power are constant; for the equation they need not be.",
+        ),
+        steps=steps,
+        equation=found["flow"],
+        results={
+            "norm_squared": found["solution"].rhs,
+            "norm_squared_stationary": found["stationary"].rhs,
+            "rate": found["rate"].rhs,
+            "time_constant": found["constant"].rhs,
+            "time_constant_steps": found["constant-steps"].rhs,
+            "time_to_norm_squared": found["time-to"].rhs,
+        },
+        fixed_points=({norm(t): found["stationary"].rhs},),
+        stability=(
+            Stability(
+                state=norm(t),
+                kind="flow",
+                fixed_point=0,
+                jacobian=-2 * _weight_decay,
+                stable=sp.true,
+                sentence="A displaced squared norm returns at the rate 2λ, from either side.",
+            ),
+        ),
+        conditions=(_STABLE,),
+        zero_allowed=frozenset({"gradient_power", "norm_squared", "norm_squared_start"}),
+        references=("vanlaarhoven2017", "wan2020"),
+        quantities=(change, target, needed, constant, in_steps),
+    )
