@@ -1,0 +1,261 @@
+"""Hold what is to be integrated, and what came out."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import IntegrationError, InvalidInput
+
+__all__ = ["Problem", "Solution", "Status"]
+
+FloatArray = NDArray[np.float64]
+Coefficient = Callable[[float, FloatArray], Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Hold dy = drift dt + diffusion dW with its initial state and time span.
+
+    Parameters
+    ----------
+    drift : callable
+        ``drift(t, y)`` gets y of shape (n_paths, dim) and returns that shape, or one number for all.
+    diffusion : callable, optional
+        ``diffusion(t, y)``, in the sense of Itô. Diagonal noise (component i has its own Brownian motion, and its
+        coefficient depends on no other component) returns (n_paths, dim) or one number; general noise returns
+        (n_paths, dim, n_noise). Without it the problem is an ordinary differential equation.
+    y0 : float, (dim,) or (n_paths, dim) array_like
+        Initial state; integers are converted.
+    t_span : (float, float)
+        Start and end, rising.
+    exact : callable, optional
+        Exact solution: ``exact(t)`` of an ordinary, ``exact(t, W)`` of a stochastic equation whose solution is a
+        function of the Brownian motion W at t.
+    diffusion_derivative : callable, optional
+        ``diffusion_derivative(t, y)``, derivative of each component's diffusion with respect to that component, for
+        Milstein's method; without it the derivative is replaced by a difference of the same order.
+    positive : bool, optional
+        Whether the state must not become negative: the coefficients are then evaluated at max(y, 0) and max(y, 0)
+        is what the solution shows (full truncation).
+    transition : callable, optional
+        ``transition(rng, y, dt)`` draws the state a time `dt` after y from its exact law; the method "exact" needs it.
+    breaks : sequence of float, optional
+        Times at which a coefficient jumps or bends in t; no step goes across one.
+
+    Raises
+    ------
+    InvalidInput
+        If a shape does not fit (the message names the one wanted), y0 is not finite or negative where it must not be,
+        or t_span does not rise.
+    IntegrationError
+        If a coefficient is not finite at the start.
+
+    Notes
+    -----
+    Full truncation is the variant of Euler's method with the least bias among those that keep square roots real.
+
+    References
+    ----------
+    lord2010 for full truncation.
+
+    Examples
+    --------
+    >>> decay = Problem(lambda t, y: -0.5 * y, y0=2, t_span=(0, 3))
+    >>> decay.y0, decay.dim
+    (array([2.]), 1)
+    """
+
+    drift: Coefficient
+    diffusion: Coefficient | None = None
+    _: KW_ONLY
+    y0: ArrayLike
+    t_span: tuple[float, float]
+    exact: Callable[..., Any] | None = None
+    diffusion_derivative: Coefficient | None = None
+    positive: bool = False
+    transition: Callable[[np.random.Generator, FloatArray, float], FloatArray] | None = None
+    breaks: tuple[float, ...] = ()
+    noise: Literal["none", "diagonal", "general"] = field(init=False)
+    n_noise: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        start, end = _span(self.t_span)
+        y0 = _state(self.y0, self.positive)
+        values: dict[str, Any] = {"t_span": (start, end), "y0": y0, "noise": "none", "n_noise": 0}
+        values["breaks"] = tuple(sorted({float(t) for t in self.breaks if start < t < end}))
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+        rows = self.rows()
+        for name in ("drift", "diffusion", "diffusion_derivative"):
+            coefficient = getattr(self, name)
+            if coefficient is not None:
+                self._probe(name, coefficient, start, rows)
+
+    def _probe(self, name: str, coefficient: Coefficient, t: float, rows: FloatArray) -> None:
+        with np.errstate(all="ignore"):
+            value = np.asarray(coefficient(t, rows))
+        allowed = [(), rows.shape]
+        wanted = f"{rows.shape} (n_paths, dim)"
+        if name == "diffusion":
+            wanted += f" for diagonal or {(*rows.shape, 'n_noise')} for general noise"
+            if value.ndim == 3 and value.shape[:2] == rows.shape and value.shape[2] > 0:
+                allowed.append(value.shape)
+        if value.shape not in allowed or value.dtype.kind not in "iuf":
+            raise InvalidInput(
+                f"{name}(t, y) with y of shape {rows.shape} returned {value.dtype} of shape {value.shape}, "
+                f"but must return real numbers of shape {wanted}"
+            )
+        if not np.all(np.isfinite(value)):
+            raise IntegrationError(not_finite(name, t, rows, value))
+        if name == "diffusion":
+            object.__setattr__(self, "noise", "general" if value.ndim == 3 else "diagonal")
+            object.__setattr__(self, "n_noise", value.shape[2] if value.ndim == 3 else self.dim)
+
+    @property
+    def dim(self) -> int:
+        """Number of components of the state."""
+        return int(np.shape(self.y0)[-1])
+
+    def rows(self) -> FloatArray:
+        """Return the initial state as a new array of shape (n_paths, dim)."""
+        return np.array(self.y0, dtype=np.float64, ndmin=2)
+
+
+class Status(enum.Enum):
+    """How an integration ended; the value is the sentence."""
+
+    REACHED_END = "The end of the time span was reached."
+    EVENT = "A terminating event was reached."
+    STEP_TOO_SMALL = (
+        "The solver's step fell below the spacing of floating-point numbers: the solution probably has a singularity "
+        "there. Try a shorter t_span."
+    )
+    TOO_MANY_STEPS = "The maximum number of solver steps was reached. Try increasing max_steps."
+    TOO_STIFF = (
+        "The explicit solver used up its steps, as stiff problems make it do. Try method='LSODA', 'Radau' or 'BDF', "
+        "or increase max_steps."
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """Hold the states at chosen times.
+
+    Parameters
+    ----------
+    t : (n_times,) ndarray
+        Times.
+    y : (n_times, dim) or (n_paths, n_times, dim) ndarray
+        States; the axis of paths is there for stochastic problems and for several initial states.
+    method : str
+        Method that made it.
+    status : Status
+        How it ended; the value is a sentence.
+    seed : int, mapping or None
+        What the random numbers were made from: the integer given, or the state of the given generator's seed sequence.
+    t_events, y_events : tuple of ndarray
+        Times and states at which each event happened.
+    sol : callable or None
+        ``sol(t)`` gives the state between the times, shape (dim,) or (dim, n), if dense output was asked for.
+    first_passage : (n_paths,) ndarray or None
+        Time at which each path first reached the level asked for; NaN where it did not.
+    n_steps : int
+        Steps taken, by each path.
+    """
+
+    t: FloatArray
+    y: FloatArray
+    method: str
+    status: Status
+    seed: int | Mapping[str, Any] | None = None
+    t_events: tuple[FloatArray, ...] = ()
+    y_events: tuple[FloatArray, ...] = ()
+    sol: Callable[[Any], FloatArray] | None = None
+    first_passage: FloatArray | None = None
+    n_steps: int = 0
+
+    @property
+    def success(self) -> bool:
+        """Whether the end or a terminating event was reached."""
+        return self.status in (Status.REACHED_END, Status.EVENT)
+
+    def mean(self) -> FloatArray:
+        """Return the mean over paths, shape (n_times, dim)."""
+        return np.asarray(self._paths().mean(axis=0))
+
+    def standard_error(self) -> FloatArray:
+        """Return the standard error of the mean over paths, shape (n_times, dim)."""
+        return np.asarray(np.sqrt(self.variance() / self._paths(least=2).shape[0]))
+
+    def variance(self) -> FloatArray:
+        """Return the unbiased variance over paths, shape (n_times, dim)."""
+        return np.asarray(self._paths(least=2).var(axis=0, ddof=1))
+
+    def moment(self, order: int) -> FloatArray:
+        """Return the mean of the given power of the state, shape (n_times, dim)."""
+        return np.asarray((self._paths() ** order).mean(axis=0))
+
+    def quantiles(self, probabilities: ArrayLike) -> FloatArray:
+        """Return quantiles over paths, shape (n_probabilities, n_times, dim)."""
+        wanted = np.atleast_1d(np.asarray(probabilities, dtype=np.float64))
+        if not np.all((wanted >= 0) & (wanted <= 1)):
+            raise InvalidInput(f"probabilities are {wanted.tolist()}, but must lie from 0 to 1")
+        return np.asarray(np.quantile(self._paths(), wanted, axis=0))
+
+    def histogram(
+        self, bins: int | ArrayLike = 50, *, time_index: int = -1, component: int = 0
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the density of one component at one time over paths, and the edges of its bins."""
+        density, edges = np.histogram(self._paths()[:, time_index, component], bins=bins, density=True)
+        return density, edges
+
+    def _paths(self, least: int = 1) -> FloatArray:
+        if self.y.ndim != 3 or self.y.shape[0] < least:
+            shape = f"{self.y.shape} (n_paths, n_times, dim)" if self.y.ndim == 3 else f"{self.y.shape} (n_times, dim)"
+            raise InvalidInput(
+                f"a statistic over paths needs at least {least} of them, but y has shape {shape}; use n_paths"
+            )
+        return self.y
+
+
+def not_finite(name: str, t: float, y: FloatArray, value: Any) -> str:
+    """Return the sentence that says where a coefficient is not finite, with the first such row of y."""
+    bad = ~np.isfinite(np.broadcast_to(value, np.shape(value) or (1,)))
+    row = int(np.argmax(bad.reshape(bad.shape[0], -1).any(axis=1)))
+    found = np.ravel(value)[np.argmax(bad)]
+    state = np.array2string(y[row], threshold=8)
+    return f"{name}(t, y) is {found} at t={t:g}, y={state}, but must be finite"
+
+
+def _span(t_span: Any) -> tuple[float, float]:
+    try:
+        start, end = (float(t) for t in t_span)
+    except (TypeError, ValueError):
+        raise InvalidInput(f"t_span is {t_span!r}, but must be two numbers (start, end)") from None
+    if not (np.isfinite(start) and np.isfinite(end) and start < end):
+        raise InvalidInput(f"t_span is ({start:g}, {end:g}), but must be finite and rise from start to end")
+    return start, end
+
+
+def _state(y0: ArrayLike, positive: bool) -> FloatArray:
+    try:
+        state = np.array(y0)
+        if state.dtype.kind not in "iuf":
+            raise TypeError
+    except (TypeError, ValueError):
+        raise InvalidInput(f"y0 is {y0!r}, but must be real numbers of shape (dim,) or (n_paths, dim)") from None
+    state = np.atleast_1d(state.astype(np.float64))
+    if state.ndim > 2 or state.size == 0:
+        raise InvalidInput(f"y0 has shape {state.shape}, but must have shape (dim,) or (n_paths, dim)")
+    if not np.all(np.isfinite(state)):
+        raise InvalidInput(f"y0 contains {state[~np.isfinite(state)][0]}, but must be finite")
+    if positive and np.any(state < 0):
+        raise InvalidInput(f"y0 contains {state[state < 0][0]:g}, but this state must be 0 or above")
+    state.flags.writeable = False
+    return state
