@@ -20,7 +20,10 @@ import difflib
 import math
 import operator
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # this module must not import NumPy: the command line answers --help without it
+    import numpy as np
 
 __all__ = [
     "DataError",
@@ -34,6 +37,7 @@ __all__ = [
     "check_count",
     "check_nonnegative",
     "check_positive",
+    "check_rng",
 ]
 
 
@@ -177,3 +181,20 @@ def check_choice(name: str, value: object, allowed: Iterable[str]) -> str:
     near = difflib.get_close_matches(str(value), names, n=3)
     hint = f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
     raise InvalidInput(f"{name} is {value!r}, but must be one of: {', '.join(names)}{hint}")
+
+
+def check_rng(rng: object) -> np.random.Generator:
+    """Return the generator itself, or the one that a non-negative whole number seeds.
+
+    >>> check_rng(1).integers(10)
+    4
+    """
+    import numpy as np
+
+    if isinstance(rng, np.random.Generator):
+        return rng
+    wanted = "a numpy.random.Generator or a whole number of at least 0, so that the run can be repeated"
+    try:
+        return np.random.default_rng(check_count("rng", rng, least=0))
+    except InvalidInput:
+        raise InvalidInput(f"rng is {rng!r}, but must be {wanted}") from None

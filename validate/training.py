@@ -1,0 +1,360 @@
+"""Train networks: the loop over epochs and mini-batches, and what is written down on the way.
+
+The arithmetic of a step is in `training_step`; the textbook form of it in `mlp`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from ..errors import DivergenceError, InvalidInput, check_choice, check_rng
+from .configuration import TrainingConfig
+from .datasets import Dataset
+from .mlp import Mlp, evaluate
+from .record import Recording, TrainingRecord
+from .training_step import Networks, Workspace
+
+__all__ = ["train", "train_ensemble"]
+
+Array = NDArray[Any]
+Progress = Callable[[int, int, str], None]
+
+_CHUNK_BYTES = 2**21  # float pixels of one chunk of mini-batches: stays in the processor's cache
+_CHUNK_SCALE = 1e-12  # a chunk ends before the scale has shrunk by more than this, far from float32's range
+
+
+def train(
+    config: TrainingConfig,
+    data: Dataset,
+    *,
+    rng: np.random.Generator | int,
+    record: Recording | None = None,
+    progress: Progress | None = None,
+) -> TrainingRecord:
+    """Train one network.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        Network, optimizer, run length.
+    data : Dataset
+        What to train on.
+    rng : Generator or int
+        Source of the initial weights and of the order of the examples.
+    record : Recording, optional
+        What to write down; by default squared norm and variance once an epoch.
+    progress : callable, optional
+        Called as progress(steps_done, n_steps, what) once an epoch.
+
+    Returns
+    -------
+    TrainingRecord
+        What was written down, with the network before and after.
+
+    Raises
+    ------
+    InvalidInput
+        If configuration and data set do not fit each other.
+    DivergenceError
+        If the weights leave the finite numbers; it says at which step and in which layer.
+
+    Examples
+    --------
+    >>> from weightdecay.validate import load_mnist
+    >>> config = TrainingConfig.nielsen(layers=[784, 30, 10], eta=0.1, lmbda=5, batch_size=10, epochs=1)
+    >>> record = train(config, load_mnist(), rng=0)
+    >>> record.norm_squared.shape
+    (2, 2)
+    >>> decayed = record.dead_norm_squared[1] / record.dead_norm_squared[0]  # weights that get no gradient
+    >>> round(float(decayed), 6), round((1 - 1e-5) ** (2 * 5000), 6)
+    (0.904837, 0.904837)
+    """
+    rng = check_rng(rng)
+    (result,) = _train([config], data, [rng], rng, "own", record, progress)
+    if result.diverged:
+        raise DivergenceError(*result.diverged, _told(config))
+    return result
+
+
+def train_ensemble(
+    configs: Sequence[TrainingConfig],
+    data: Dataset,
+    *,
+    rng: np.random.Generator | int,
+    batches: str = "own",
+    record: Recording | None = None,
+    progress: Progress | None = None,
+) -> list[TrainingRecord]:
+    """Train several networks of one shape in one vectorized run.
+
+    Parameters
+    ----------
+    configs : sequence of TrainingConfig
+        One for each network. They may differ in learning rate, weight decay and initialization.
+    data : Dataset
+        What to train on.
+    rng : Generator or int
+        Each network gets its own stream, spawned from this one. With mini-batches of its own a network is the one
+        that ``train(config, data, rng=rng.spawn(n)[i])`` trains, up to rounding.
+    batches : {"own", "shared"}
+        Whether every network draws its own mini-batches (right for a standard error over seeds) or all share them
+        (right for comparing hyperparameters, and faster).
+    record, progress
+        As in `train`.
+
+    Returns
+    -------
+    list of TrainingRecord
+        One for each network. A network that diverged is marked (`diverged`) and its later records are nan;
+        the others go on.
+
+    Raises
+    ------
+    InvalidInput
+        If the configurations do not go together, or do not fit the data set.
+
+    Examples
+    --------
+    >>> from weightdecay.validate import load_mnist
+    >>> configs = [TrainingConfig.nielsen(layers=[784, 10], eta=0.1, lmbda=lmbda, batch_size=100, epochs=1)
+    ...            for lmbda in (0, 50)]
+    >>> free, decayed = train_ensemble(configs, load_mnist(), rng=0, batches="shared")
+    >>> bool(free.norm_squared[-1, 0] > decayed.norm_squared[-1, 0])
+    True
+    """
+    check_choice("batches", batches, ["own", "shared"])
+    rng = check_rng(rng)
+    configs = list(configs)
+    if not configs:
+        raise InvalidInput("configs is empty, but an ensemble needs at least one configuration")
+    return _train(configs, data, rng.spawn(len(configs)), rng, batches, record, progress)
+
+
+def _told(config: TrainingConfig) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in config.to_dict().items()
+        if name
+        in ("layers", "lr", "regularization", "convention", "batch_size", "initialization", "activation", "output")
+    }
+
+
+def _check_together(configs: Sequence[TrainingConfig], data: Dataset) -> None:
+    first = configs[0]
+    for name in ("layers", "batch_size", "epochs", "activation", "output", "biases", "decay_biases", "dtype"):
+        values = {getattr(config, name) for config in configs}
+        if len(values) > 1:
+            raise InvalidInput(
+                f"configurations of one ensemble must agree in {name}, but have {sorted(map(str, values))}; "
+                "train them in ensembles of their own"
+            )
+    if first.layers[0] != data.n_inputs:
+        raise InvalidInput(
+            f"the network has {first.layers[0]} inputs, but images of {data.name} have {data.n_inputs} pixels; "
+            f"layers must begin with {data.n_inputs}"
+        )
+    if first.layers[-1] < data.n_classes:
+        raise InvalidInput(
+            f"the network has {first.layers[-1]} outputs, but {data.name} has {data.n_classes} classes; "
+            f"layers must end with {data.n_classes} or more"
+        )
+    if first.batch_size > data.n_train:
+        raise InvalidInput(
+            f"batch_size is {first.batch_size}, but {data.name} has {data.n_train} training images; "
+            f"it must be a whole number from 1 to {data.n_train}"
+        )
+
+
+class _Notebook:
+    """Collect what a run writes down, record by record."""
+
+    def __init__(self, configs: Sequence[TrainingConfig], data: Dataset, record: Recording | None, n_steps: int):
+        self.data, self.record = data, record or Recording(pulls=False, evaluate=())
+        self.n_runs, self.n_layers = len(configs), configs[0].n_layers
+        self.rows: list[dict[str, Any]] = []
+        self.sums: dict[str, Any] = {}
+        self.counted = 0
+        self.every_step = {
+            name: np.empty((n_steps, self.n_runs, self.n_layers)) if self.record.every_step else None
+            for name in ("radial_pull", "gradient_power")
+        }
+
+    def add(self, first: int, measured: dict[str, Array], n_steps: int) -> None:
+        """Take in what the probes measured during the steps after step `first`."""
+        self.counted += n_steps
+        for name, values in measured.items():
+            self.sums[name] = self.sums.get(name, 0.0) + values.sum(axis=0)
+            kept = self.every_step.get(name)
+            if kept is not None:
+                kept[first : first + n_steps] = values
+
+    def write(self, step: int, networks: Networks) -> None:
+        """Write a record of the networks after `step` steps, and begin new averages."""
+        row: dict[str, Any] = {"step": step}
+        weights = [w.astype(np.float64) * networks.scale[:, None, None] for w in networks.weights]
+        row["norm_squared"] = np.stack([np.einsum("roi,roi->r", w, w) for w in weights], axis=1)
+        row["variance"] = np.stack([w.var(axis=(1, 2)) for w in weights], axis=1)
+        dead = weights[0][:, :, self.data.dead_pixels]
+        row["dead_norm_squared"] = np.einsum("roi,roi->r", dead, dead)
+        if self.record.pulls:
+            row.update({name: total / self.counted for name, total in self.sums.items()})
+        finite = [run for run in range(self.n_runs) if np.isfinite(row["norm_squared"][run]).all()]
+        for part in self.record.evaluate:
+            told = np.full((self.n_runs, 3), np.nan)
+            examples = {"training": self.data.train, "validation": self.data.validation, "test": self.data.test}[part]
+            results = evaluate(
+                [networks.network(run) for run in finite],
+                examples.images,
+                examples.labels,
+                pixel_scale=self.data.pixel_scale,
+                dtype=networks.config.dtype,
+            )
+            for run, result in zip(finite, results, strict=True):
+                told[run] = result.accuracy, result.cost, result.predictive_entropy
+            row[part] = told
+        self.rows.append(row)
+        self.sums, self.counted = {}, 0
+
+    def column(self, name: str, run: int) -> NDArray[np.float64] | None:
+        """Return one quantity of one run over the records; records before it was measured are nan."""
+        found = [row[name][run] for row in self.rows if name in row]
+        if not found:
+            return None
+        return np.array([row[name][run] if name in row else np.full_like(found[0], np.nan) for row in self.rows])
+
+    def told(self, run: int) -> dict[str, Any]:
+        """Return the fields of one run's TrainingRecord that were measured."""
+        names = ("mean_norm_squared", "radial_pull", "gradient_power", "bias_pull", "bias_gradient_power")
+        fields: dict[str, Any] = {
+            name: self.column(name, run) for name in ("norm_squared", "variance", *names, "cost", "predictive_entropy")
+        }
+        if len(self.data.dead_pixels):
+            fields["dead_norm_squared"] = self.column("dead_norm_squared", run)
+        for name, values in self.every_step.items():
+            fields[f"step_{name}"] = None if values is None else values[:, run]
+        fields["evaluations"] = {
+            part: dict(zip(("accuracy", "cost", "predictive_entropy"), self.column(part, run).T, strict=True))  # type: ignore[union-attr]
+            for part in self.record.evaluate
+        }
+        return fields
+
+
+def _train(
+    configs: Sequence[TrainingConfig],
+    data: Dataset,
+    rngs: Sequence[np.random.Generator],
+    shared_rng: np.random.Generator,
+    batches: str,
+    record: Recording | None,
+    progress: Progress | None,
+) -> list[TrainingRecord]:
+    _check_together(configs, data)
+    config, n_train, n_runs = configs[0], data.n_train, len(configs)
+    per_epoch = config.steps_per_epoch(n_train)
+    n_steps = config.epochs * per_epoch
+    tables = [each.tabulate(n_train) for each in configs]
+    lr = np.stack([table[0] for table in tables], axis=1)
+    decay_per_step = lr * np.stack([table[1] for table in tables], axis=1)
+
+    streams = [rng.spawn(2) for rng in rngs]  # one for the weights, one for the order of the examples
+    initial = [Mlp.initialize(each, stream[0]) for each, stream in zip(configs, streams, strict=True)]
+    shared = batches == "shared" and n_runs > 1
+    shufflers = [shared_rng.spawn(1)[0]] if shared else [stream[1] for stream in streams]
+
+    notebook = _Notebook(configs, data, record, n_steps)
+    points = range(per_epoch, n_steps + 1, per_epoch) if notebook.record.steps is None else notebook.record.steps
+    marks = {0, n_steps, *(step for step in points if step <= n_steps)}
+    networks = Networks.start(config, initial)
+    pixel_bytes = config.layers[0] * np.dtype(config.dtype).itemsize * config.batch_size * len(shufflers)
+    n_slots = max(1, min(_CHUNK_BYTES // pixel_bytes, _steps_of_scale(decay_per_step.max()), per_epoch))
+    workspaces: dict[int, Workspace] = {}
+    diverged: dict[int, tuple[int, int]] = {}
+
+    with threadpool_limits(1, user_api="blas"), np.errstate(all="ignore"):
+        notebook.write(0, networks)
+        for epoch in range(config.epochs):
+            order = np.stack([shuffler.permutation(n_train) for shuffler in shufflers])
+            done = 0
+            while done < per_epoch:
+                step = epoch * per_epoch + done
+                start = done * config.batch_size
+                size = min(config.batch_size, n_train - start)
+                last_full = n_train // config.batch_size if size == config.batch_size else per_epoch
+                stop = min(done + n_slots, last_full, *(mark - epoch * per_epoch for mark in marks if mark > step))
+                if size not in workspaces:
+                    slots = n_slots if size == config.batch_size else 1
+                    workspaces[size] = Workspace(networks, data, size, slots, shared, notebook.record.pulls)
+                space, rows = workspaces[size], slice(step, step + stop - done)
+                space.load(data, order[:, start : start + size * (stop - done)])
+                saved = networks.snapshot()
+                measured = space.run(lr[rows], decay_per_step[rows])
+                gone = np.flatnonzero(~networks.finite().all(axis=1)).tolist()
+                lost = [run for run in gone if run not in diverged]
+                if lost:
+                    diverged.update(
+                        _find_divergence(networks, space, saved, lr[rows], decay_per_step[rows], step, lost)
+                    )
+                notebook.add(step, measured, stop - done)
+                networks.fold()
+                done = stop
+                if step + rows.stop - rows.start in marks:
+                    notebook.write(rows.stop, networks)
+            if progress is not None:
+                progress((epoch + 1) * per_epoch, n_steps, "training")
+            if len(diverged) == n_runs and n_runs == 1:
+                break
+
+    steps = np.array([row["step"] for row in notebook.rows])
+    return [
+        TrainingRecord(
+            config=each,
+            data_name=data.name,
+            data_checksum=data.checksum,
+            seed=_seed(rng),
+            batches="shared" if shared else "own",
+            steps=steps,
+            epochs=steps / per_epoch,
+            initial=initial[run],
+            final=networks.network(run),
+            diverged=diverged.get(run),
+            **notebook.told(run),
+        )
+        for run, (each, rng) in enumerate(zip(configs, rngs, strict=True))
+    ]
+
+
+def _steps_of_scale(largest_decay: float) -> int:
+    """Return the number of steps within which the scale stays above `_CHUNK_SCALE`."""
+    return 10**9 if largest_decay == 0 else int(math.log(_CHUNK_SCALE) / math.log1p(-largest_decay))
+
+
+def _find_divergence(
+    networks: Networks,
+    space: Workspace,
+    saved: Any,
+    lr: NDArray[np.float64],
+    decay_per_step: NDArray[np.float64],
+    step: int,
+    lost: Sequence[int],
+) -> dict[int, tuple[int, int]]:
+    """Repeat a chunk step by step and return the step and layer, from 1, at which each lost run left the numbers."""
+    networks.restore(saved)
+    found: dict[int, tuple[int, int]] = {}
+    for k in range(len(lr)):
+        space.run(lr[k : k + 1], decay_per_step[k : k + 1], first=k)
+        finite = networks.finite()
+        for run in lost:
+            if run not in found and not finite[run].all():
+                found[run] = (step + k + 1, int(np.argmin(finite[run])) + 1)
+    return found
+
+
+def _seed(rng: np.random.Generator) -> dict[str, Any]:
+    sequence = rng.bit_generator.seed_seq
+    return {"entropy": sequence.entropy, "spawn_key": list(sequence.spawn_key)}  # type: ignore[attr-defined]

@@ -1,0 +1,448 @@
+"""Take steps of mini-batch SGD with L2 regularization, many networks at a time, close to the speed of bare products.
+
+One step on a mini-batch of m examples with mean gradient g is, for weights and undecayed biases,
+
+    W <- (1 - lr*weight_decay) W - lr g_W,        b <- b - lr g_b.
+
+How the arithmetic is arranged, and why:
+
+* Weights are kept as W = s V with one float64 scale s per run. Decay multiplies s alone, so it costs nothing and its
+  factor is never rounded to float32. The scale rides into BLAS as a factor of the products, gradient step and all.
+  When s has become small its power of two moves into V, which is exact.
+* A unit is stored in the form that is cheapest to compute: a sigmoid as 1 + tanh(z/2) = 2a from the halved
+  pre-activation (which also keeps denormal numbers out: its smallest non-zero value is of the order of the rounding of
+  1), a pixel as its integer. `GAINS` holds the factors, and the products undo them.
+* Runs of an ensemble lie along the first axis. If they share mini-batches, their first layers are one wide matrix.
+* Pixels become floats a few mini-batches at a time, so that the float copy stays in the processor's cache.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import get_blas_funcs
+
+from .configuration import TrainingConfig
+from .datasets import Dataset
+from .mlp import Mlp, cost, predictive_entropy
+
+__all__ = ["Networks", "Workspace"]
+
+Array = NDArray[Any]
+
+# activation: (factor of the pre-activation, factor of the unit) in which a unit is stored
+GAINS = {"sigmoid": (0.5, 2.0), "tanh": (1.0, 1.0), "relu": (1.0, 1.0), "linear": (1.0, 1.0), "softmax": (1.0, 1.0)}
+UNPACKED_PRODUCT = 10**6  # multiply-adds up to which OpenBLAS multiplies without packing its operands
+
+
+@dataclass
+class Networks:
+    """The weights of all runs while they train: W = scale * weights, b = biases / gain (times scale if they decay)."""
+
+    config: TrainingConfig
+    weights: list[Array]  # (n_runs, n_out, n_in) each
+    biases: list[Array]  # (n_runs, n_out) each
+    scale: NDArray[np.float64]  # (n_runs,)
+
+    @classmethod
+    def start(cls, config: TrainingConfig, initial: Sequence[Mlp]) -> Networks:
+        """Return the networks before their first step."""
+        layers = range(config.n_layers)
+        weights = [np.stack([net.weights[layer] for net in initial]).astype(config.dtype) for layer in layers]
+        biases = [np.stack([net.biases[layer] for net in initial]).astype(config.dtype) for layer in layers]
+        networks = cls(config, weights, biases, np.ones(len(initial)))
+        for layer, bias in enumerate(biases):
+            bias *= networks.gain(layer)
+        return networks
+
+    def fold(self) -> None:
+        """Move the scale's power of two into the weights, which rounds nothing."""
+        mantissa, exponent = np.frexp(self.scale)
+        if np.all(exponent > -10):
+            return
+        for weights in self.weights:
+            np.ldexp(weights, exponent[:, None, None], out=weights)
+        if self.config.decay_biases:
+            for biases in self.biases:
+                np.ldexp(biases, exponent[:, None], out=biases)
+        self.scale = mantissa
+
+    def snapshot(self) -> tuple[list[Array], list[Array], NDArray[np.float64]]:
+        """Return a copy of everything that a step changes."""
+        return [w.copy() for w in self.weights], [b.copy() for b in self.biases], self.scale.copy()
+
+    def restore(self, saved: tuple[list[Array], list[Array], NDArray[np.float64]]) -> None:
+        """Go back to a snapshot."""
+        for mine, old in zip(self.weights + self.biases, saved[0] + saved[1], strict=True):
+            mine[...] = old
+        self.scale = saved[2].copy()
+
+    def bias_scale(self) -> NDArray[np.float64]:
+        """Return the scale of each run's biases."""
+        return self.scale if self.config.decay_biases else np.ones_like(self.scale)
+
+    def gain(self, layer: int) -> float:
+        """Return the factor in which the pre-activations of a layer, and its biases, are stored."""
+        config = self.config
+        return GAINS[config.output if layer == config.n_layers - 1 else config.activation][0]
+
+    def finite(self) -> NDArray[np.bool_]:
+        """Return whether the weights of each run and layer, (n_runs, n_layers), are finite."""
+        sums: Array = np.stack([w.sum(axis=(1, 2)) for w in self.weights], axis=1)
+        return np.isfinite(sums)
+
+    def network(self, run: int) -> Mlp:
+        """Return one run's network as it stands, in float64."""
+        bias_scale = self.bias_scale()[run]
+        return Mlp(
+            tuple(w[run].astype(np.float64) * self.scale[run] for w in self.weights),
+            tuple(b[run].astype(np.float64) * (bias_scale / self.gain(layer)) for layer, b in enumerate(self.biases)),
+            self.config.activation,
+            self.config.output,
+        )
+
+
+def _gram(rows: Array) -> Array:
+    """Return the products of all pairs of rows, by halves: NumPy gives A A^T to BLAS's syrk, four times slower here."""
+    half = rows.shape[-2] // 2
+    columns = rows.swapaxes(-1, -2)
+    return np.concatenate([rows[..., :half, :] @ columns, rows[..., half:, :] @ columns], axis=-2)
+
+
+class _Probes:
+    """Copies of what the steps of one chunk computed, and the averages that are made of them."""
+
+    def __init__(self, workspace: Workspace, n_slots: int) -> None:
+        self.workspace = workspace
+        widths, dtype = workspace.config.layers[1:], workspace.config.dtype
+        rows = [(n_slots, workspace.batch_size, workspace.n_runs * width) for width in widths]
+        self.pre_activations = [np.empty(shape, dtype) for shape in rows]
+        self.units = [np.empty(shape, dtype) for shape in rows[:-1]]
+        self.errors = [np.empty(shape, dtype) for shape in rows]
+        self.biases = [np.empty((n_slots, workspace.n_runs, width), dtype) for width in widths]
+        self.norm_squared = np.empty((n_slots, workspace.n_runs, len(widths)))
+
+    def keep_forward(self, k: int, layer: int, pre_activation: Array) -> None:
+        np.copyto(self.pre_activations[layer][k], pre_activation)
+
+    def keep(self, k: int) -> None:
+        """Copy what a step needs before its weights change."""
+        space = self.workspace
+        for layer, errors in enumerate(space.errors):
+            np.copyto(self.errors[layer][k], errors)
+            np.copyto(self.biases[layer][k], space.networks.biases[layer])
+            for run, flat in enumerate(space.flat_weights[layer]):
+                self.norm_squared[k, run, layer] = np.dot(flat, flat)
+        for layer, units in enumerate(self.units):
+            np.copyto(units[k], space.units[layer])
+
+    def measure(self, n_steps: int, scale: NDArray[np.float64], bias_scale: NDArray[np.float64]) -> dict[str, Array]:
+        """Return each quantity of the first `n_steps` steps: (n_steps, n_runs, n_layers) or (n_steps, n_runs)."""
+        space, config = self.workspace, self.workspace.config
+        m, shape = space.batch_size, (n_steps, space.n_runs, config.n_layers)
+        names = ("radial_pull", "gradient_power", "bias_pull", "bias_gradient_power")
+        found: dict[str, Array] = {name: np.empty(shape) for name in names}
+        found["mean_norm_squared"] = self.norm_squared[:n_steps] * scale[:n_steps, :, None] ** 2
+        for layer in range(config.n_layers):
+            gain = space.pre_gain[layer]
+            errors = space.by_run(self.errors[layer][:n_steps]).astype(np.float64)
+            # a bias as it was at its step, in the units of the stored pre-activations
+            biases = self.biases[layer][:n_steps] * bias_scale[:n_steps, :, None]
+            driven = space.by_run(self.pre_activations[layer][:n_steps]) - biases[:, :, None, :]
+            found["radial_pull"][..., layer] = -np.einsum("krmo,krmo->kr", errors, driven) / (gain * m)
+            bias_gradient = errors.sum(axis=2) / m
+            found["bias_pull"][..., layer] = -np.einsum("kro,kro->kr", bias_gradient, biases) / gain
+            found["bias_gradient_power"][..., layer] = np.einsum("kro,kro->kr", bias_gradient, bias_gradient)
+            inputs = space.by_run(self.units[layer - 1][:n_steps]) if layer else space.pixels_by_run()[:n_steps]
+            # ||D^T A||^2 = <D D^T, A A^T> needs no gradient matrix
+            overlap = np.einsum("krij,krij->kr", _gram(inputs), _gram(errors))
+            found["gradient_power"][..., layer] = overlap / (m * space.unit_gain[layer]) ** 2
+        logits = space.by_run(self.pre_activations[-1][:n_steps]).astype(np.float64) / space.pre_gain[-1]
+        found["cost"] = cost(config.output, logits, space.targets_by_run()[:n_steps]).mean(axis=2)
+        found["predictive_entropy"] = predictive_entropy(config.output, logits).mean(axis=2)
+        return found
+
+
+class Workspace:
+    """Buffers and prepared views for steps on mini-batches of one size.
+
+    The units of a layer lie in memory as (example, run, unit): a two-dimensional array (batch_size, n_runs * width) for
+    everything that works unit by unit, seen as (n_runs, batch_size, width) by the products.
+    """
+
+    def __init__(self, networks: Networks, data: Dataset, batch_size: int, n_slots: int, shared: bool, probing: bool):
+        self.networks, self.config, self.batch_size, self.shared = networks, networks.config, batch_size, shared
+        config, dtype = networks.config, np.dtype(networks.config.dtype)
+        self.n_runs = len(networks.scale)
+        n_sets = 1 if shared else self.n_runs  # of mini-batches
+        self.unit_gain = [
+            GAINS[config.activation][1] if layer else 1 / data.pixel_scale for layer in range(config.n_layers)
+        ]
+        self.pre_gain = [networks.gain(layer) for layer in range(config.n_layers)]
+
+        self.bytes = np.empty((n_slots * n_sets * batch_size, config.layers[0]), np.uint8)
+        self.pixels = np.empty((n_slots, n_sets, batch_size, config.layers[0]), dtype)
+        # the error of a sigmoid output is tanh(f/2)/2 - (y - 1/2)
+        self.target_shift = 0.5 if config.output == "sigmoid" else 0.0
+        self.target_table = np.eye(config.layers[-1], dtype=dtype) - dtype.type(self.target_shift)
+        self.targets = np.empty((n_slots, batch_size, n_sets, config.layers[-1]), dtype)
+
+        def rows(width: int) -> Array:
+            return np.empty((batch_size, self.n_runs * width), dtype)
+
+        self.units = [rows(width) for width in config.layers[1:]]  # the last become the errors of the outputs
+        self.errors = [rows(width) for width in config.layers[1:-1]] + self.units[-1:]
+        self.slopes = [rows(width) for width in config.layers[1:-1]]
+        self.bias_rows = [b.reshape(-1) for b in networks.biases]
+        self.flat_weights = [[w[run].reshape(-1) for run in range(self.n_runs)] for w in networks.weights]
+        self.probes = _Probes(self, n_slots) if probing else None
+        self.step = self._single_step() if self.n_runs == 1 else self._stacked_step()
+
+    def by_run(self, rows: Array) -> Array:
+        """Return the units of a layer, (..., batch_size, n_runs * width), seen as (..., n_runs, batch_size, width)."""
+        return rows.reshape(*rows.shape[:-1], self.n_runs, -1).swapaxes(-3, -2)
+
+    def pixels_by_run(self) -> Array:
+        """Return the stored pixels, (n_slots, n_runs, batch_size, n_inputs)."""
+        n_slots, _, *rest = self.pixels.shape
+        return np.broadcast_to(self.pixels, (n_slots, self.n_runs, *rest))
+
+    def targets_by_run(self) -> Array:
+        """Return the targets y, (n_slots, n_runs or 1, batch_size, n_outputs)."""
+        return self.targets.swapaxes(1, 2) + self.target_shift
+
+    def load(self, data: Dataset, order: NDArray[np.int64]) -> int:
+        """Fetch the examples `order`, (n_sets, n_steps * batch_size); return the number of steps."""
+        n_sets, n_examples = order.shape
+        n_steps: int = n_examples // self.batch_size
+        index = order.reshape(n_sets, n_steps, self.batch_size).swapaxes(0, 1)
+        flat = index.reshape(-1)
+        np.take(data.train.images, flat, axis=0, out=self.bytes[: len(flat)], mode="clip")
+        self.pixels[:n_steps].reshape(len(flat), -1)[...] = self.bytes[: len(flat)]
+        self.targets[:n_steps] = self.target_table[data.train.labels[index.swapaxes(1, 2)]]
+        return n_steps
+
+    def run(self, lr: NDArray[np.float64], decay_per_step: NDArray[np.float64], first: int = 0) -> dict[str, Array]:
+        """Take one step for each row of the two (n_steps, n_runs) arrays; return what the probes measured."""
+        networks, config = self.networks, self.config
+        scales = networks.scale * np.cumprod(np.vstack([np.ones(self.n_runs), 1 - decay_per_step]), axis=0)
+        bias_scales = scales if config.decay_biases else np.ones_like(scales)
+        rate = -lr / self.batch_size
+        # phi' of a sigmoid is U(2-U)/4 of the stored unit U
+        slope = 0.25 if config.activation == "sigmoid" else 1.0
+        factors = [
+            [
+                self._factors(scales[:-1] * (self.pre_gain[layer] / self.unit_gain[layer]), layer),
+                self._factors(scales[:-1] * slope, max(layer - 1, 0)),
+                self._factors(rate / scales[1:] / self.unit_gain[layer], layer),
+                self._factors(bias_scales[:-1], layer),
+                self._factors(rate * self.pre_gain[layer] / bias_scales[1:], layer),
+            ]
+            for layer in range(config.n_layers)
+        ]
+        for k, row in enumerate(zip(*(zip(*kind, strict=True) for kind in zip(*factors, strict=True)), strict=True)):
+            self.step(first + k, *row)
+        networks.scale = scales[-1]
+        if self.probes is None:
+            return {}
+        return self.probes.measure(len(lr), scales[:-1], bias_scales[:-1])
+
+    def _factors(self, values: NDArray[np.float64], layer: int) -> Any:
+        """Return one factor a step, from (n_steps, n_runs): a float for one run, else a row for the layer's units."""
+        if self.n_runs == 1:
+            return values[:, 0].tolist()
+        if np.all(values == values[:, :1]):
+            return values[:, :1].astype(self.config.dtype)
+        return np.repeat(values.astype(self.config.dtype), self.config.layers[layer + 1], axis=1)
+
+    def _activations(self) -> list[Callable[[], None]]:
+        """Return what turns each layer's stored pre-activations into its stored units, the outputs into errors."""
+        config = self.config
+        one, half = (np.dtype(config.dtype).type(value) for value in (1.0, 0.5))
+        lowest = np.dtype(config.dtype).type(math.log(np.finfo(config.dtype).tiny) / 2)
+
+        def hidden(a: Array) -> Callable[[], None]:
+            def sigmoid() -> None:
+                np.tanh(a, a)
+                np.add(a, one, a)
+
+            def tanh() -> None:
+                np.tanh(a, a)
+
+            def relu() -> None:
+                np.maximum(a, 0, out=a)
+
+            return {"sigmoid": sigmoid, "tanh": tanh, "relu": relu, "linear": lambda: None}[config.activation]
+
+        def outputs(a: Array) -> Callable[[], None]:
+            def sigmoid() -> None:
+                np.tanh(a, a)
+                np.multiply(a, half, a)
+
+            classes = a.reshape(len(a), self.n_runs, -1)
+
+            def softmax() -> None:
+                np.subtract(classes, classes.max(axis=-1, keepdims=True), classes)
+                np.maximum(a, lowest, out=a)  # e^lowest squared is still no denormal number
+                np.exp(a, a)
+                np.divide(classes, classes.sum(axis=-1, keepdims=True), classes)
+
+            return {"sigmoid": sigmoid, "softmax": softmax, "linear": lambda: None}[config.output]
+
+        return [hidden(a) for a in self.units[:-1]] + [outputs(self.units[-1])]
+
+    def _slope_functions(self) -> list[Callable[[], None]]:
+        """Return what multiplies each hidden layer's errors by phi', up to the factor in the products."""
+        config = self.config
+        one, two = (np.dtype(config.dtype).type(value) for value in (1.0, 2.0))
+
+        def function(u: Array, slope: Array, error: Array) -> Callable[[], None]:
+            def sigmoid() -> None:
+                np.subtract(two, u, slope)
+                np.multiply(slope, u, slope)
+                np.multiply(error, slope, error)
+
+            def tanh() -> None:
+                np.multiply(u, u, slope)
+                np.subtract(one, slope, slope)
+                np.multiply(error, slope, error)
+
+            def relu() -> None:
+                np.greater(u, 0, slope)
+                np.multiply(error, slope, error)
+
+            return {"sigmoid": sigmoid, "tanh": tanh, "relu": relu, "linear": lambda: None}[config.activation]
+
+        return [function(*arrays) for arrays in zip(self.units, self.slopes, self.errors, strict=False)]
+
+    def _single_step(self) -> Callable[..., None]:
+        """Return the step of one run: every product is one BLAS call that takes scale and learning rate as factors."""
+        config, networks, probes = self.config, self.networks, self.probes
+        (gemm,) = get_blas_funcs(("gemm",), dtype=np.dtype(config.dtype))
+        copyto, dot, add, multiply, subtract = np.copyto, np.dot, np.add, np.multiply, np.subtract
+        pixels = [p.T for p in self.pixels[:, 0]]
+        targets = list(self.targets[:, :, 0])
+        weights = [w[0].T for w in networks.weights]  # BLAS counts columns first: the transpose is what it sees
+        biases = self.bias_rows
+        units = [u.T for u in self.units]
+        errors = [e.T for e in self.errors]
+        output = self.units[-1]
+        layers = list(zip(range(config.n_layers), weights, biases, self.units, units, self._activations(), strict=True))
+        slopes = self._slope_functions()
+        hidden = [
+            (layer, weights[layer + 1], errors[layer + 1], errors[layer], slopes[layer])
+            for layer in reversed(range(config.n_layers - 1))
+        ]
+        ones = np.empty(self.batch_size, config.dtype)
+        bias_gradients = [np.empty_like(b) for b in biases]
+        updates = list(zip(range(config.n_layers), weights, biases, self.errors, errors, bias_gradients, strict=True))
+        decay_biases, with_biases = config.decay_biases, config.biases
+        beta = 1.0 if with_biases else 0.0
+
+        def step(k: int, forward: Any, backward: Any, update: Any, bias_forward: Any, bias_update: Any) -> None:
+            below = pixels[k]
+            for layer, weight, bias, unit, unit_T, activate in layers:
+                if decay_biases:
+                    multiply(bias, bias_forward[layer], unit)
+                elif with_biases:
+                    copyto(unit, bias)
+                gemm(forward[layer], weight, below, beta, unit_T, 1, 0, 1)
+                if probes is not None:
+                    probes.keep_forward(k, layer, unit)
+                activate()
+                below = unit_T
+            subtract(output, targets[k], output)
+            for layer, weight, error_above, error, slope in hidden:
+                gemm(backward[layer], weight, error_above, 0.0, error, 0, 0, 1)
+                slope()
+            if probes is not None:
+                probes.keep(k)
+            below = pixels[k]
+            for layer, weight, bias, error, error_T, bias_gradient in updates:
+                gemm(update[layer], below, error_T, 1.0, weight, 0, 1, 1)
+                if with_biases:
+                    ones.fill(bias_update[layer])
+                    dot(ones, error, bias_gradient)
+                    add(bias, bias_gradient, bias)
+                below = units[layer]
+
+        return step
+
+    def _stacked_step(self) -> Callable[..., None]:
+        """Return the step of several runs: stacked products, and a wide or repeated one in the first layer."""
+        config, networks, probes = self.config, self.networks, self.probes
+        (gemm,) = get_blas_funcs(("gemm",), dtype=np.dtype(config.dtype))
+        matmul, add, multiply, subtract, dot = np.matmul, np.add, np.multiply, np.subtract, np.dot
+        width = config.layers[1]
+        weights = networks.weights
+        weights_T = [w.swapaxes(1, 2) for w in weights]
+        activations, slopes = self._activations(), self._slope_functions()
+        output = self.units[-1]
+        units, errors = [self.by_run(u) for u in self.units], [self.by_run(e) for e in self.errors]
+        scaled_errors = [np.empty_like(e) for e in self.errors]
+        scaled_T = [self.by_run(e).swapaxes(1, 2) for e in scaled_errors]
+        gradients = [np.empty_like(w) for w in weights[1:]]
+        bias_rows = self.bias_rows
+        scaled_biases = [np.empty_like(b) for b in bias_rows]
+        bias_gradients = [np.empty_like(b) for b in bias_rows]
+        ones = np.ones(self.batch_size, config.dtype)
+        pixels = list(self.pixels[:, 0] if self.shared else self.pixels)
+        targets = [np.broadcast_to(t, (len(t), self.n_runs, config.layers[-1])) for t in self.targets]
+        output_by_run = output.reshape(len(output), self.n_runs, -1)
+
+        if self.shared:
+            wide = weights[0].reshape(self.n_runs * width, -1)
+            block = width * max(1, UNPACKED_PRODUCT // (self.batch_size * wide.shape[1] * width))
+            blocks = [slice(start, start + block) for start in range(0, len(wide), block)]
+            forward_products = [(wide[b].T, self.units[0][:, b]) for b in blocks]
+            update_products = [(scaled_errors[0][:, b].T, wide[b].T) for b in blocks]
+        else:
+            update_products = [(scaled_T[0][run], weights[0][run].T) for run in range(self.n_runs)]
+
+        def step(k: int, forward: Any, backward: Any, update: Any, bias_forward: Any, bias_update: Any) -> None:
+            x = pixels[k]
+            for layer, unit in enumerate(self.units):
+                if layer:
+                    matmul(units[layer - 1], weights_T[layer], units[layer])
+                elif self.shared:
+                    for weight, product in forward_products:
+                        matmul(x, weight, product)
+                else:
+                    matmul(x, weights_T[0], units[0])
+                multiply(unit, forward[layer], unit)
+                if config.decay_biases:
+                    add(unit, multiply(bias_rows[layer], bias_forward[layer], scaled_biases[layer]), unit)
+                elif config.biases:
+                    add(unit, bias_rows[layer], unit)
+                if probes is not None:
+                    probes.keep_forward(k, layer, unit)
+                activations[layer]()
+            subtract(output_by_run, targets[k], output_by_run)
+            for layer in range(config.n_layers - 1, 0, -1):
+                matmul(errors[layer], weights[layer], errors[layer - 1])
+                multiply(self.errors[layer - 1], backward[layer], self.errors[layer - 1])
+                slopes[layer - 1]()
+            if probes is not None:
+                probes.keep(k)
+            for layer, error in enumerate(self.errors):
+                multiply(error, update[layer], scaled_errors[layer])
+                if layer:
+                    matmul(scaled_T[layer], units[layer - 1], gradients[layer - 1])
+                    add(weights[layer], gradients[layer - 1], weights[layer])
+                elif self.shared:
+                    for scaled, weight in update_products:
+                        gemm(1.0, x.T, scaled, 1.0, weight, 0, 1, 1)
+                else:
+                    for own, (scaled, weight) in zip(x, update_products, strict=True):
+                        gemm(1.0, own.T, scaled, 1.0, weight, 0, 1, 1)
+                if config.biases:
+                    dot(ones, error, bias_gradients[layer])
+                    multiply(bias_gradients[layer], bias_update[layer], bias_gradients[layer])
+                    add(bias_rows[layer], bias_gradients[layer], bias_rows[layer])
+
+        return step
