@@ -45,6 +45,8 @@ class Problem:
         is what the solution shows (full truncation).
     transition : callable, optional
         ``transition(rng, y, dt)`` draws the state a time `dt` after y from its exact law; the method "exact" needs it.
+    law : callable, optional
+        ``law(t)``, the exact law of the state at time t as a frozen distribution of SciPy.
     breaks : sequence of float, optional
         Times at which a coefficient jumps or bends in t; no step goes across one.
 
@@ -80,6 +82,7 @@ class Problem:
     diffusion_derivative: Coefficient | None = None
     positive: bool = False
     transition: Callable[[np.random.Generator, FloatArray, float], FloatArray] | None = None
+    law: Callable[[float], Any] | None = None
     breaks: tuple[float, ...] = ()
     noise: Literal["none", "diagonal", "general"] = field(init=False)
     n_noise: int = field(init=False)
@@ -111,7 +114,7 @@ class Problem:
                 f"{name}(t, y) with y of shape {rows.shape} returned {value.dtype} of shape {value.shape}, "
                 f"but must return real numbers of shape {wanted}"
             )
-        if not np.all(np.isfinite(value)):
+        if name != "diffusion_derivative" and not np.all(np.isfinite(value)):  # a square root's slope may be infinite
             raise IntegrationError(not_finite(name, t, rows, value))
         if name == "diffusion":
             object.__setattr__(self, "noise", "general" if value.ndim == 3 else "diagonal")

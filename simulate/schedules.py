@@ -28,6 +28,7 @@ __all__ = [
     "WarmUp",
     "as_schedule",
     "decay_per_step",
+    "effective_weight_decay",
     "schedule_from_dict",
 ]
 
@@ -434,11 +435,45 @@ def _table_entry(value: object, step: int) -> float:
 
 
 _LAWS: dict[str, Callable[[Any, Any, float], Any]] = {
-    "coupled": lambda lr, weight_decay, _: lr * weight_decay,
-    "decoupled": lambda lr, weight_decay, _: lr * weight_decay,
-    "fully-decoupled": lambda lr, weight_decay, lr_max: weight_decay * (lr / lr_max),
-    "adamc": lambda lr, weight_decay, lr_max: weight_decay * lr * (lr / lr_max),
+    "coupled": lambda _lr, weight_decay, _lr_max: weight_decay,
+    "decoupled": lambda _lr, weight_decay, _lr_max: weight_decay,
+    "fully-decoupled": lambda _lr, weight_decay, lr_max: weight_decay / lr_max,
+    "adamc": lambda lr, weight_decay, lr_max: weight_decay * (lr / lr_max),
 }
+
+
+def effective_weight_decay(
+    lr: float | Schedule | Callable[[int], float],
+    weight_decay: float | Schedule | Callable[[int], float],
+    n_steps: int,
+    *,
+    law: str = "decoupled",
+    lr_max: float | None = None,
+) -> Callable[[ArrayLike], Any]:
+    """Return the coefficient that, times the learning rate, is the decay per step under a law.
+
+    Parameters
+    ----------
+    lr, weight_decay, n_steps, law, lr_max
+        As in `decay_per_step`.
+
+    Returns
+    -------
+    callable
+        ``coefficient(steps)``, also between whole steps: the decay coefficient in PyTorch's sense.
+
+    Examples
+    --------
+    >>> coefficient = effective_weight_decay(Linear(0.1, 0.0, 2), 1e-3, 2, law="fully-decoupled")
+    >>> float(coefficient(1))
+    0.01
+    """
+    rule = _LAWS[check_choice("law", law, _LAWS)]
+    rates, decays = as_schedule(lr, n_steps), as_schedule(weight_decay, n_steps)
+    largest = rates.largest(n_steps) if lr_max is None else check_positive("lr_max", lr_max)
+    if largest == 0 and law in ("fully-decoupled", "adamc"):
+        raise InvalidInput(f"the learning rate is 0 over the whole run, but the {law} law divides by its largest value")
+    return lambda steps: rule(rates(steps), decays(steps), largest)
 
 
 def decay_per_step(
@@ -495,13 +530,9 @@ def decay_per_step(
     >>> decay_per_step(Linear(0.1, 0.0, 2), 1e-3, 2, law="adamc").round(9)
     array([1.0e-04, 2.5e-05])
     """
-    rule = _LAWS[check_choice("law", law, _LAWS)]
-    lr, weight_decay = as_schedule(lr, n_steps), as_schedule(weight_decay, n_steps)
-    largest = lr.largest(n_steps) if lr_max is None else check_positive("lr_max", lr_max)
-    if largest == 0 and law in ("fully-decoupled", "adamc"):
-        raise InvalidInput(f"the learning rate is 0 over the whole run, but the {law} law divides by its largest value")
+    lr = as_schedule(lr, n_steps)
     steps = np.arange(n_steps)
-    decays = np.asarray(rule(lr(steps), weight_decay(steps), largest))
+    decays = np.asarray(lr(steps) * effective_weight_decay(lr, weight_decay, n_steps, law=law, lr_max=lr_max)(steps))
     if np.any(decays >= 1):
         step = int(np.argmax(decays >= 1))
         raise InvalidInput(

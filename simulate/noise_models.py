@@ -1,0 +1,267 @@
+"""Pose stochastic problems whose law is known at every time, and the squared norm under isotropic gradient noise."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from ..errors import InvalidInput, check_count, check_nonnegative, check_positive
+from .problem import FloatArray, Problem
+
+__all__ = ["cox_ingersoll_ross", "geometric_brownian_motion", "isotropic_noise_norm", "ornstein_uhlenbeck"]
+
+
+def ornstein_uhlenbeck(
+    *, rate: float, level: float, volatility: float, y0: ArrayLike, t_span: tuple[float, float]
+) -> Problem:
+    """Pose dy = rate (level - y) dt + volatility dW.
+
+    Parameters
+    ----------
+    rate : float, 1 / time
+        Rate of return, above 0.
+    level : float
+        Where it returns to.
+    volatility : float, 1 / sqrt(time)
+        Strength of the noise, 0 or above.
+    y0, t_span
+        As in `Problem`.
+
+    Returns
+    -------
+    Problem
+        With exact transitions and, for one initial state, its law at every time.
+
+    Notes
+    -----
+    A weight under decay and white gradient noise does this (mandt2017). After a time t the state is Gaussian with mean
+    level + (y0 - level) e^(-rate t) and variance volatility^2 (1 - e^(-2 rate t)) / (2 rate).
+
+    References
+    ----------
+    mandt2017
+
+    Examples
+    --------
+    >>> weight = ornstein_uhlenbeck(rate=1.0, level=0.0, volatility=1.0, y0=2.0, t_span=(0, 1))
+    >>> round(float(weight.law(1.0).mean()[0]), 6)
+    0.735759
+    """
+    rate, volatility = check_positive("rate", rate), check_nonnegative("volatility", volatility)
+    level = _finite("level", level)
+    start = float(t_span[0])
+
+    def moments(y: FloatArray, dt: float) -> tuple[FloatArray, float]:
+        spread = volatility * math.sqrt(-math.expm1(-2.0 * rate * dt) / (2.0 * rate))
+        return level + (y - level) * math.exp(-rate * dt), spread
+
+    def transition(rng: np.random.Generator, y: FloatArray, dt: float) -> FloatArray:
+        mean, spread = moments(y, dt)
+        return mean + spread * rng.standard_normal(y.shape)
+
+    return Problem(
+        lambda _t, y: rate * level - rate * y,
+        lambda _t, _y: volatility,
+        y0=y0,
+        t_span=t_span,
+        diffusion_derivative=lambda _t, _y: 0.0,
+        transition=transition,
+        law=lambda t: stats.norm(*moments(np.atleast_1d(np.asarray(y0, dtype=np.float64)), t - start)),
+    )
+
+
+def cox_ingersoll_ross(
+    *, rate: float, level: float, volatility: float, y0: ArrayLike, t_span: tuple[float, float]
+) -> Problem:
+    """Pose dy = rate (level - y) dt + volatility sqrt(y) dW, which never becomes negative.
+
+    Parameters
+    ----------
+    rate : float, 1 / time
+        Rate of return, above 0.
+    level : float
+        Mean of the stationary law, above 0.
+    volatility : float
+        Strength of the noise, above 0.
+    y0, t_span
+        As in `Problem`.
+
+    Returns
+    -------
+    Problem
+        With exact transitions and, for one initial state, its law at every time.
+
+    Notes
+    -----
+    After a time t, y / c is non-central chi-square with 4 rate level / volatility^2 degrees of freedom and
+    non-centrality y0 e^(-rate t) / c, where c = volatility^2 (1 - e^(-rate t)) / (4 rate). Zero is never reached if
+    2 rate level >= volatility^2.
+
+    References
+    ----------
+    cox1985
+
+    Examples
+    --------
+    >>> norm = cox_ingersoll_ross(rate=1.0, level=2.0, volatility=1.0, y0=1.0, t_span=(0, 9))
+    >>> round(float(norm.law(9.0).mean()[0]), 4)
+    1.9999
+    """
+    rate, level = check_positive("rate", rate), check_positive("level", level)
+    volatility = check_positive("volatility", volatility)
+    start = float(t_span[0])
+    freedom = 4.0 * rate * level / volatility**2
+
+    def scale_and_rest(y: FloatArray, dt: float) -> tuple[float, FloatArray]:
+        scale = -math.expm1(-rate * dt) * volatility**2 / (4.0 * rate)
+        return scale, y * (math.exp(-rate * dt) / scale)
+
+    def transition(rng: np.random.Generator, y: FloatArray, dt: float) -> FloatArray:
+        scale, rest = scale_and_rest(y, dt)
+        return scale * rng.noncentral_chisquare(freedom, rest)
+
+    def law(t: float) -> Any:
+        scale, rest = scale_and_rest(np.atleast_1d(np.asarray(y0, dtype=np.float64)), t - start)
+        return stats.ncx2(freedom, rest, scale=scale)
+
+    return Problem(
+        lambda _t, y: rate * level - rate * y,
+        lambda _t, y: volatility * np.sqrt(y),
+        y0=y0,
+        t_span=t_span,
+        diffusion_derivative=lambda _t, y: 0.5 * volatility / np.sqrt(y),
+        positive=True,
+        transition=transition,
+        law=law,
+    )
+
+
+def geometric_brownian_motion(
+    *, growth: float, volatility: float, y0: ArrayLike, t_span: tuple[float, float]
+) -> Problem:
+    """Pose dy = growth y dt + volatility y dW.
+
+    Parameters
+    ----------
+    growth : float, 1 / time
+        Rate of growth of the mean; decay if negative.
+    volatility : float, 1 / sqrt(time)
+        Relative strength of the noise, above 0.
+    y0, t_span
+        As in `Problem`.
+
+    Returns
+    -------
+    Problem
+        With its exact solution along a Brownian path, exact transitions and, for one initial state, its law.
+
+    Notes
+    -----
+    A weight whose decay fluctuates does this. y(t) = y0 exp((growth - volatility^2/2) t + volatility W(t)).
+
+    References
+    ----------
+    kloeden1992
+
+    Examples
+    --------
+    >>> price = geometric_brownian_motion(growth=-1.0, volatility=0.5, y0=1.0, t_span=(0, 1))
+    >>> round(float(price.exact(1.0, 0.0)[0]), 6)  # along a path that comes back to 0
+    0.324652
+    """
+    growth, volatility = _finite("growth", growth), check_positive("volatility", volatility)
+    start = float(t_span[0])
+    origin = np.atleast_1d(np.asarray(y0, dtype=np.float64))
+
+    def exact(t: float, W: ArrayLike) -> FloatArray:
+        return np.asarray(origin * np.exp((growth - 0.5 * volatility**2) * (t - start) + volatility * np.asarray(W)))
+
+    def transition(rng: np.random.Generator, y: FloatArray, dt: float) -> FloatArray:
+        exponent = (growth - 0.5 * volatility**2) * dt + volatility * math.sqrt(dt) * rng.standard_normal(y.shape)
+        return np.asarray(y * np.exp(exponent))
+
+    def law(t: float) -> Any:
+        elapsed = t - start
+        median = origin * math.exp((growth - 0.5 * volatility**2) * elapsed)
+        return stats.lognorm(volatility * math.sqrt(elapsed), scale=median)
+
+    return Problem(
+        lambda _t, y: growth * y,
+        lambda _t, y: volatility * y,
+        y0=y0,
+        t_span=t_span,
+        exact=exact,
+        diffusion_derivative=lambda _t, _y: volatility,
+        transition=transition,
+        law=law,
+    )
+
+
+def isotropic_noise_norm(
+    *,
+    lr: float,
+    weight_decay: float,
+    noise_variance: float,
+    n_weights: int,
+    norm_squared_start: ArrayLike,
+    time: float,
+) -> Problem:
+    """Pose the squared norm of weights whose gradient is nothing but isotropic noise.
+
+    Parameters
+    ----------
+    lr, weight_decay : float
+        Learning rate and decay coefficient.
+    noise_variance : float, (loss/weight)^2
+        Variance of each component of the gradient.
+    n_weights : int
+        Number of weights.
+    norm_squared_start : float or (n_paths, 1) array_like, weight^2
+        Squared norm at the start.
+    time : float
+        Time to integrate over, in learning rate times steps.
+
+    Returns
+    -------
+    Problem
+        A Cox-Ingersoll-Ross process in time = learning rate times steps.
+
+    Notes
+    -----
+    By Itô's lemma d norm_squared = (lr noise_variance n_weights - 2 weight_decay norm_squared) dt
+    + 2 sqrt(lr noise_variance norm_squared) dW. Stationary: Gamma(n_weights / 2) with the
+    scale lr noise_variance / weight_decay.
+
+    References
+    ----------
+    cox1985
+
+    Examples
+    --------
+    >>> norm = isotropic_noise_norm(
+    ...     lr=0.1, weight_decay=0.5, noise_variance=1.0, n_weights=10, norm_squared_start=0.0, time=20.0
+    ... )
+    >>> round(float(norm.law(20.0).mean()[0]), 6)  # 10/2 times 0.1/0.5
+    1.0
+    """
+    lr, weight_decay = check_positive("lr", lr), check_positive("weight_decay", weight_decay)
+    power = check_positive("noise_variance", noise_variance)
+    n_weights = check_count("n_weights", n_weights)
+    return cox_ingersoll_ross(
+        rate=2.0 * weight_decay,
+        level=0.5 * lr * power * n_weights / weight_decay,
+        volatility=2.0 * math.sqrt(lr * power),
+        y0=norm_squared_start,
+        t_span=(0.0, check_positive("time", time)),
+    )
+
+
+def _finite(name: str, value: float) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise InvalidInput(f"{name} is {number}, but must be a finite number")
+    return number

@@ -1,0 +1,196 @@
+"""Pose the equations of one block's squared norm from their derivations, and the floor below it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..errors import InvalidInput, check_count
+from ..theory import Derivation, derive
+from ..theory.evaluation import _compiled
+from .problem import FloatArray, Problem
+from .schedules import Schedule, as_schedule, decay_per_step, effective_weight_decay
+
+__all__ = ["norm_under_pull", "problem_from_derivation", "pure_decay_floor"]
+
+Value = float | Schedule | Callable[[int], float]
+
+
+def problem_from_derivation(
+    derivation: Derivation,
+    state: str,
+    *,
+    rate: str = "rate",
+    y0: ArrayLike,
+    t_span: tuple[float, float],
+    values: Mapping[str, Any],
+    clock: Callable[[float], float] | None = None,
+    positive: bool = True,
+    exact: Callable[..., Any] | None = None,
+    breaks: tuple[float, ...] = (),
+) -> Problem:
+    """Make a problem from a derivation whose result is the rate of change of one quantity.
+
+    Parameters
+    ----------
+    derivation : Derivation
+        Where the equation comes from; it is compiled once.
+    state : str
+        The argument of the result that is the state.
+    rate : str, optional
+        Name of the result that is the state's rate of change.
+    y0, t_span, positive, exact, breaks
+        As in `Problem`. Each component of the state follows the same equation, each path and component may have its
+        own values.
+    values : mapping
+        Every other argument of the result: a number, an array that broadcasts with the state, or a function of time.
+    clock : callable, optional
+        Factor from the derivation's unit of time to the problem's, as a function of time: the learning rate, where
+        the equation is in learning rate times steps and the problem in steps.
+
+    Returns
+    -------
+    Problem
+
+    Raises
+    ------
+    InvalidInput
+        If the values at the start are not those that the derivation takes.
+
+    Examples
+    --------
+    >>> flow = derive("norm-flow")
+    >>> values = {"lr": 0.1, "weight_decay": 0.5, "radial_pull": 1.0, "gradient_power": 0.0}
+    >>> problem = problem_from_derivation(flow, "norm_squared", y0=1.0, t_span=(0, 1), values=values)
+    >>> problem.drift(0.0, problem.rows())  # 2 pull minus 2 weight_decay times the squared norm
+    array([[1.]])
+    """
+    start = float(t_span[0])
+    wanted = derivation.arguments(rate)
+    if state not in wanted:
+        raise InvalidInput(
+            f"the {rate} of {derivation.name!r} does not depend on {state!r}, but on {', '.join(wanted)}"
+        )
+    at_start = {name: value(start) if callable(value) else value for name, value in values.items()}
+    derivation.numeric(rate, **{state: np.atleast_1d(np.asarray(y0, dtype=np.float64)), **at_start})
+    right = _compiled(derivation.results[rate])
+
+    def drift(t: float, y: FloatArray) -> Any:
+        given = [y if name == state else values[name](t) if callable(values[name]) else values[name] for name in wanted]
+        change = right(*given)
+        return change if clock is None else clock(t) * change
+
+    return Problem(drift, y0=y0, t_span=t_span, positive=positive, exact=exact, breaks=breaks)
+
+
+def norm_under_pull(
+    *,
+    norm_squared_start: ArrayLike,
+    lr: Value,
+    weight_decay: Value,
+    n_steps: int,
+    radial_pull: ArrayLike | Callable[[float], float] = 0.0,
+    gradient_power: ArrayLike | Callable[[float], float] = 0.0,
+    law: str = "decoupled",
+) -> Problem:
+    """Pose the squared norm of a block that decays, is pulled by the data and fed by gradient noise.
+
+    Parameters
+    ----------
+    norm_squared_start : float or (n_paths, 1) array_like, weight^2
+        Squared norm at the start.
+    lr, weight_decay : float, Schedule or callable
+        Learning rate and decay coefficient over the steps.
+    n_steps : int
+        Length of the run.
+    radial_pull : float, array_like or callable, loss
+        Pull of the mini-batches, constant or as a function of the step.
+    gradient_power : float, array_like or callable, (loss/weight)^2
+        Second moment of the mini-batch gradient.
+    law : str, optional
+        How learning rate and weight decay make the decay, as in `decay_per_step`.
+
+    Returns
+    -------
+    Problem
+        Its time is counted in steps; it has its exact solution if nothing depends on the step.
+
+    Notes
+    -----
+    The equation of the derivation "norm-flow"; one step of SGD does the same up to terms of second order in
+    lr * weight_decay.
+
+    References
+    ----------
+    vanlaarhoven2017
+
+    Examples
+    --------
+    >>> from weightdecay.simulate import solve
+    >>> layer = norm_under_pull(norm_squared_start=23520, lr=0.1, weight_decay=1e-4, radial_pull=0.1, n_steps=150000)
+    >>> solve(layer, [150000]).y.round(1)  # the pull holds what 30 epochs of decay leave
+    array([[2121.2]])
+    """
+    n_steps = check_count("n_steps", n_steps)
+    flow = derive("norm-flow")
+    rates, decays = as_schedule(lr, n_steps), as_schedule(weight_decay, n_steps)
+    coefficient = effective_weight_decay(rates, decays, n_steps, law=law)
+    values: dict[str, Any] = {
+        "lr": rates,
+        "weight_decay": coefficient,
+        "radial_pull": radial_pull,
+        "gradient_power": gradient_power,
+    }
+    steady = rates.kind == decays.kind == "constant" and not callable(radial_pull) and not callable(gradient_power)
+
+    def exact(step: float) -> FloatArray:
+        constants = {name: value(0) if callable(value) else value for name, value in values.items()}
+        start = np.atleast_1d(np.asarray(norm_squared_start, dtype=np.float64))
+        return np.asarray(flow.numeric(norm_squared_start=start, time=constants["lr"] * step, **constants))
+
+    return problem_from_derivation(
+        flow,
+        "norm_squared",
+        y0=norm_squared_start,
+        t_span=(0.0, float(n_steps)),
+        values=values,
+        clock=rates,
+        exact=exact if steady else None,
+        breaks=tuple(map(float, {*rates.breaks(n_steps), *decays.breaks(n_steps)})),
+    )
+
+
+def pure_decay_floor(
+    norm_squared_start: float, lr: Value, weight_decay: Value, n_steps: int, *, law: str = "decoupled"
+) -> FloatArray:
+    """Return the squared norm that decay alone leaves after each step: the floor below which no layer goes unpulled.
+
+    Parameters
+    ----------
+    norm_squared_start : float, weight^2
+        Squared norm, or variance, at the start.
+    lr, weight_decay : float, Schedule or callable
+        Learning rate and decay coefficient over the steps.
+    n_steps : int
+        Length of the run.
+    law : str, optional
+        As in `decay_per_step`.
+
+    Returns
+    -------
+    (n_steps + 1,) ndarray, weight^2
+        Before the first step and after each, exact for any schedule: the product of the steps' factors.
+
+    Examples
+    --------
+    >>> pure_decay_floor(1.01, 0.1, 1e-4, 150000)[-1].round(5)  # the founding run's layer 2 after 30 epochs
+    np.float64(0.05028)
+    """
+    decays = decay_per_step(lr, weight_decay, n_steps, law=law)
+    floor = derive("decay-floor")
+    start = floor.numeric("norm_squared", norm_squared_start=norm_squared_start, lr=1.0, weight_decay=0.0, n_steps=0)
+    factors = floor.numeric("factor", lr=1.0, weight_decay=decays, n_steps=1)
+    return np.asarray(start * np.concatenate(([1.0], np.cumprod(np.square(factors)))))
