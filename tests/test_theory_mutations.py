@@ -112,8 +112,7 @@ def test_every_change_of_a_formula_fails_the_proof(name):
     for told, mutant, start in _survivors(theory.derive(name)):
         try:
             mutant._check_from(start)  # the steps before the change are those of the original
-        except ProofError as error:
-            assert error.derivation == name
-        else:
-            survived.append(told)
+        except ProofError:
+            continue
+        survived.append(told)
     assert [] == survived

@@ -7,7 +7,7 @@
 0.95122918...
 """
 
-from . import pure_decay, radial_equation
+from . import networks, output_layer, pure_decay, radial_equation
 from .derivation import Derivation, Stability, Step, derivation, derive, names
 from .evaluation import Condition
 from .notation import GLOSSARY, Quantity, glossary_markdown, quantity, symbols_of
@@ -25,6 +25,8 @@ __all__ = [
     "derive",
     "glossary_markdown",
     "names",
+    "networks",
+    "output_layer",
     "pure_decay",
     "quantity",
     "radial_equation",

@@ -1,7 +1,8 @@
 """Hold a derivation as one object, complete when you have it, that can prove itself again.
 
-A derivation is a frozen value: sentences for its assumptions, steps that each carry their own proof, the equation arrived
-at, named results, fixed points and their stability. Builders register under a name; `derive` builds on first use::
+A derivation is a frozen value: sentences for its assumptions, steps that each carry their own proof, the equation
+arrived at, named results, fixed points and their stability. Builders register under a name; `derive` builds on first
+use::
 
     @derivation("dead-weight")
     def dead_weight() -> Derivation: ...
@@ -26,7 +27,11 @@ from .evaluation import Condition, evaluate
 from .notation import Quantity, quantities_in
 from .proofs import Proof, difference, rational_points, vanishes
 
-__all__ = ["Derivation", "Stability", "Step", "derivation", "derive", "names"]
+__all__ = ["Derivation", "Stability", "Step", "by_derivation", "derivation", "derive", "names"]
+
+
+_NOT_OF_THE_FORM = (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
+"""What a residual raises when an expression does not have the form that the proof takes apart."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +99,8 @@ class Derivation:
     equation : sympy.Basic
         The equation that the derivation arrives at; one of the steps says the same.
     results : mapping of str to sympy.Expr
-        Named expressions for numbers; the first is the default of `numeric`. Each is the right side of a step whose left
-        side is the symbol of that name.
+        Named expressions for numbers; the first is the default of `numeric`. Each is the right side of a step whose
+        left side is the symbol of that name.
     fixed_points : tuple of mapping
         Each maps unknowns of the equation to their value, such as ``{R(t): P / weight_decay}``.
     stability : tuple of Stability
@@ -113,14 +118,15 @@ class Derivation:
 
     Notes
     -----
-    `check` proves every step again, from its own expression and those before it; then that the equation and every result
-    are among the steps, that each fixed point fulfils the equation, and that each stability is that of the Jacobian.
+    `check` proves every step again, from its own expression and those before it; then that the equation and every
+    result are among the steps, that each fixed point fulfils the equation, and that each stability is the Jacobian's.
 
     Examples
     --------
     >>> radial = derive("radial-step")
     >>> radial.check()
-    >>> float(radial.numeric("norm_squared_stationary", lr=0.1, weight_decay=1e-4, radial_pull=0.1, gradient_power=0.01))
+    >>> values = {"lr": 0.1, "weight_decay": 1e-4, "radial_pull": 0.1, "gradient_power": 0.01}
+    >>> float(radial.numeric("norm_squared_stationary", **values))
     1004.99...
     """
 
@@ -204,7 +210,7 @@ class Derivation:
         earlier: dict[str, Any] = {}
         for place, step in enumerate(self.steps):
             if place >= start:
-                for residual in step.proof.residual(step.expression, MappingProxyType(earlier)):
+                for residual in self._residuals(step, MappingProxyType(earlier)):
                     self._require(step.sentence, residual)
             earlier[step.key] = step.expression
         proven = [step.expression for step in self.steps]
@@ -219,6 +225,12 @@ class Derivation:
             self._require(f"{values} is a fixed point of the equation", put_back)
         for part in self.stability:
             self._check_stability(part)
+
+    def _residuals(self, step: Step, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
+        try:
+            return tuple(step.proof.residual(step.expression, earlier))
+        except _NOT_OF_THE_FORM as error:
+            raise errors.ProofError(self.name, step.sentence, f"{type(error).__name__}: {error}") from error
 
     def _check_stability(self, part: Stability) -> None:
         point = self.fixed_points[part.fixed_point]
@@ -297,6 +309,21 @@ class Derivation:
 
     def _repr_latex_(self) -> str:
         return f"$\\displaystyle {exports.formula(self.equation, self.symbols)}$"
+
+
+def by_derivation(name: str, result: str, *keys: str, put_in: Mapping[Any, Any] | None = None) -> Proof:
+    """Return a proof that the right side is a result of another derivation.
+
+    `put_in` maps that result's symbols to others; then the named earlier steps are put in for their left sides.
+    """
+
+    def residual(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
+        there = derive(name).results[result].subs(put_in or {}, simultaneous=True)
+        for key in keys:
+            there = there.subs(earlier[key].lhs, earlier[key].rhs)
+        return (expression.rhs - there,)
+
+    return Proof(f"proven in the derivation {name}" + (", with earlier steps put in" if keys else ""), residual)
 
 
 def _stands_for(expression: Any, name: str) -> bool:

@@ -15,8 +15,10 @@ from ..errors import InvalidInput
 
 __all__ = ["Condition", "evaluate"]
 
-_ELEMENTARY = (sp.exp, sp.log, sp.sin, sp.cos, sp.tan, sp.asin, sp.acos, sp.atan, sp.sinh, sp.cosh, sp.tanh, sp.Abs)
-_ELEMENTARY += (sp.Max, sp.Min, sp.sign, sp.floor, sp.ceiling, sp.Piecewise, sp.conjugate, sp.re, sp.im, sp.asinh)
+_ELEMENTARY: tuple[Any, ...] = (
+    *(sp.exp, sp.log, sp.sin, sp.cos, sp.tan, sp.asin, sp.acos, sp.atan, sp.sinh, sp.cosh, sp.tanh, sp.asinh),
+    *(sp.Abs, sp.Max, sp.Min, sp.sign, sp.floor, sp.ceiling, sp.Piecewise, sp.conjugate, sp.re, sp.im),
+)
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,8 @@ def evaluate(
     Raises
     ------
     InvalidInput
-        If a value is missing, superfluous, not a number, outside the range of its symbol, against a condition, or if the
-        expression has no finite real value there.
+        If a value is missing, superfluous, not a number, outside the range of its symbol, against a condition, or if
+        the expression has no finite real value there.
 
     Examples
     --------

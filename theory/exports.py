@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -19,13 +20,21 @@ if TYPE_CHECKING:
 __all__ = ["formula", "formula_mathml", "latex", "markdown", "mathml", "text", "to_dict"]
 
 
+def _order(expression: Any) -> str:
+    """Return the order of terms that begins without a minus sign, so that 1 − ηλ and T − 1 read as usual."""
+    return "rev-lex" if expression.as_ordered_terms("lex")[0].could_extract_minus_sign() else "lex"
+
+
 class _Letters(LatexPrinter):  # type: ignore[misc]  # SymPy is untyped
     """LaTeX printer that writes functions of an argument, such as R(t), with the letter of their quantity."""
 
     def __init__(self, symbols: Mapping[str, Quantity]) -> None:
         letters = {line.symbol: line.latex for line in symbols.values()}
-        super().__init__({"symbol_names": letters, "mul_symbol": None})
+        super().__init__({"symbol_names": letters})
         self._letters = {line.name: line.latex for line in symbols.values()}
+
+    def _print_Add(self, expr: Any, order: str | None = None) -> str:
+        return str(super()._print_Add(expr, order or _order(expr)))
 
     def _print_Function(self, expr: Any, exp: str | None = None) -> str:
         letter = self._letters.get(expr.func.__name__)
@@ -55,6 +64,9 @@ class _Marks(MathMLPresentationPrinter):  # type: ignore[misc]  # SymPy is untyp
         both.appendChild(lower)
         return both
 
+    def _print_Add(self, expr: Any, order: str | None = None) -> Any:
+        return super()._print_Add(expr, order or _order(expr))
+
     def _print_Symbol(self, sym: Any, style: str = "plain") -> Any:  # noqa: ARG002  # signature of the printer
         return self._identifier(sym.name)
 
@@ -74,12 +86,12 @@ class _Marks(MathMLPresentationPrinter):  # type: ignore[misc]  # SymPy is untyp
 
 
 def formula(expression: Any, symbols: Mapping[str, Quantity]) -> str:
-    """Return an expression as LaTeX, with the letters of the quantities.
+    r"""Return an expression as LaTeX, with the letters of the quantities.
 
     >>> from weightdecay.theory.notation import quantities_in, symbols_of
     >>> lr, weight_decay = symbols_of("lr weight_decay")
     >>> formula(lr * weight_decay, quantities_in([lr, weight_decay]))
-    '\\\\eta \\\\lambda'
+    '\\eta \\lambda'
     """
     return str(_Letters(symbols).doprint(sp.sympify(expression)))
 
@@ -87,6 +99,8 @@ def formula(expression: Any, symbols: Mapping[str, Quantity]) -> str:
 def formula_mathml(expression: Any, symbols: Mapping[str, Quantity]) -> str:
     """Return an expression as a MathML element."""
     inside = _Marks(symbols).doprint(sp.sympify(expression))
+    inside = re.sub(r"&(?!amp;|lt;|gt;)\w+;", lambda entity: html.unescape(entity[0]), inside)  # XML knows few names
+    inside = re.sub(r"<mo>([<>]=?)</mo>", lambda sign: f"<mo>{escape(sign[1])}</mo>", inside)  # SymPy does not escape
     return f'<math xmlns="http://www.w3.org/1998/Math/MathML" display="block">{inside}</math>'
 
 
@@ -255,6 +269,8 @@ _SIGNS = {
     "τ": r"\tau",
     "Σ": r"\sum",
     "²": "^2",
+    "³": "^3",
+    "⁴": "^4",
     "√": r"\surd",
     "‖": r"\Vert",
     "⟨": r"\langle",

@@ -1,7 +1,7 @@
 """Name every quantity once: its symbol, letter, unit and meaning.
 
-A SymPy symbol is named exactly like the argument that carries its value (`lr`, `weight_decay`, `norm_squared`), so that an
-expression can be read in code; the letter of the formula (η, λ, R) comes in only when an expression is printed.
+A SymPy symbol is named exactly like the argument that carries its value (`lr`, `weight_decay`, `norm_squared`), so that
+an expression can be read in code; the letter of the formula (η, λ, R) comes in only when an expression is printed.
 Units are powers of two things: weight, and loss per weight (gradient). Time is counted in steps.
 """
 
@@ -58,7 +58,7 @@ def quantity(
     letters_elsewhere: str = "",
     **assumptions: bool,
 ) -> Quantity:
-    """Return a quantity with a symbol of that name, real unless said otherwise.
+    r"""Return a quantity with a symbol of that name, real unless said otherwise.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def quantity(
     **assumptions : bool
         SymPy's assumptions on the symbol, such as ``positive=True``.
 
-    >>> quantity("lr", r"\\eta", "η", "1", "learning rate", positive=True).symbol.is_positive
+    >>> quantity("lr", r"\eta", "η", "1", "learning rate", positive=True).symbol.is_positive
     True
     """
     return Quantity(sp.Symbol(name, **(assumptions or {"real": True})), latex, text, unit, meaning, letters_elsewhere)
@@ -216,12 +216,12 @@ def quantities_in(symbols: Iterable[Any], own: Iterable[Quantity] = ()) -> dict[
 
 
 def glossary_markdown(quantities: Iterable[Quantity] = GLOSSARY) -> str:
-    """Return the glossary as a Markdown table.
+    r"""Return the glossary as a Markdown table.
 
     >>> print(glossary_markdown(GLOSSARY[:1]))
     | letter | argument | unit | meaning | elsewhere |
     |---|---|---|---|---|
-    | $\\eta$ | `lr` | weight² / loss | learning rate | η (Nielsen), α, γ, lr (PyTorch) |
+    | $\eta$ | `lr` | weight² / loss | learning rate | η (Nielsen), α, γ, lr (PyTorch) |
     """
     head = ["| letter | argument | unit | meaning | elsewhere |", "|---|---|---|---|---|"]
     lines = [

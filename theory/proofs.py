@@ -28,6 +28,7 @@ __all__ = [
     "by_summation",
     "definition",
     "difference",
+    "equation",
     "premise",
     "proof",
     "rational_points",
@@ -46,8 +47,8 @@ class Proof:
     how : str
         The way, as a sentence without its full stop, shown in exports.
     residual : callable
-        ``residual(expression, earlier)`` with `earlier` the expressions of the steps before, by key; returns expressions
-        that must all vanish, or relations that must be true.
+        ``residual(expression, earlier)`` with `earlier` the expressions of the steps before, by key; returns
+        expressions that must all vanish, or relations that must be true.
     """
 
     how: str
@@ -79,6 +80,16 @@ def difference(expression: Any) -> Any:
     return expression.lhs - expression.rhs if isinstance(expression, sp.core.relational.Relational) else expression
 
 
+def equation(left: Any, right: Any) -> Any:
+    """Return left = right, with both sides as they are.
+
+    >>> x = sp.Symbol("x")
+    >>> equation(x + x, 2)
+    Eq(2*x, 2)
+    """
+    return sp.Eq(left, right, evaluate=False)
+
+
 def _replaced(expression: Any, keys: Iterable[str], earlier: Mapping[str, Any]) -> Any:
     for key in keys:
         expression = expression.subs(earlier[key].lhs, earlier[key].rhs)
@@ -97,8 +108,8 @@ def by_substitution(*keys: str) -> Proof:
 def by_summation(*keys: str) -> Proof:
     """Return a proof that sums over weights agree term by term.
 
-    The named steps come in two kinds. Those with an indexed left side (such as w'_i = ...) are put in; the others define
-    a sum (R = sum of w_i^2), whose term may then be replaced by the name, since a sum is linear in its terms.
+    The named steps come in two kinds. Those with an indexed left side (such as w'_i = ...) are put in; the others
+    define a sum (R = sum of w_i^2), whose term may stand for the name, since a sum is linear in its terms.
     """
 
     def residual(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -125,7 +136,7 @@ def by_summation(*keys: str) -> Proof:
 
 
 def by_elimination(*keys: str, unknowns: Iterable[Any]) -> Proof:
-    """Return a proof that a step follows when `unknowns` are eliminated: the named steps, solved for them, are put in."""
+    """Return a proof that a step follows once the named steps are solved for `unknowns` and put in."""
     unknowns = tuple(unknowns)
 
     def residual(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -177,7 +188,7 @@ def by_integration(key: str, variable: Any, start: Any, value: Any) -> Proof:
 
 
 def by_recursion(key: str, counter: Any, start: Any, *more: str) -> Proof:
-    """Return a proof that a closed form (left side: a function of the counter) obeys a recursion and begins at `start`."""
+    """Return a proof that a closed form (left: a function of the counter) obeys a recursion and begins at `start`."""
 
     def residual(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
         def closed(at: Any) -> Any:
@@ -242,7 +253,7 @@ def by_sign(sign: str, *keys: str) -> Proof:
 
 
 def by_rational_points(*keys: str, count: int = 40, least: Mapping[Any, Any] | None = None) -> Proof:
-    """Return a proof by evaluation, exact and without rounding, at many rational points, for what SymPy cannot simplify."""
+    """Return a proof by exact evaluation at many rational points, for what SymPy cannot simplify."""
 
     def residual(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
         left = _replaced(difference(expression), keys, earlier)
@@ -278,8 +289,8 @@ def rational_points(symbols: Iterable[Any], count: int, least: Mapping[Any, Any]
 def vanishes(residual: Any) -> bool:
     """Tell whether a residual is zero identically, or a relation true.
 
-    An expression that is clearly not zero at two points is refused at once; what is left has to become 0 under `expand`,
-    `cancel` or, as the last resort, `simplify`.
+    An expression that is clearly not zero at two points is refused at once; what is left has to become 0 under
+    `expand`, `cancel` or, as the last resort, `simplify`.
 
     >>> x = sp.Symbol("x", positive=True)
     >>> vanishes((x + 1) ** 2 - x**2 - 2 * x - 1), vanishes(x - 1)

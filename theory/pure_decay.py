@@ -17,6 +17,7 @@ from .proofs import (
     by_substitution,
     by_summation,
     definition,
+    equation,
     premise,
     proof,
 )
@@ -74,20 +75,20 @@ def decay_per_epoch() -> Derivation:
         Step(
             "update",
             "A step of decay multiplies a weight that gets no gradient.",
-            sp.Eq(weight(step + 1), (1 - _EPS) * weight(step), evaluate=False),
+            equation(weight(step + 1), (1 - _EPS) * weight(step)),
             premise(),
         ),
         Step(
             "closed",
             "So it shrinks as a power.",
-            sp.Eq(weight(step), (1 - _EPS) ** step * start, evaluate=False),
+            equation(weight(step), (1 - _EPS) ** step * start),
             by_recursion("update", step, start),
         ),
-        Step("epoch", "An epoch has this many steps.", sp.Eq(_n_steps, per_epoch, evaluate=False), definition()),
+        Step("epoch", "An epoch has this many steps.", equation(_n_steps, per_epoch), definition()),
         Step(
             "exact",
             "One epoch leaves this part of the weight, exactly.",
-            sp.Eq(exact.symbol, (1 - _EPS) ** per_epoch, evaluate=False),
+            equation(exact.symbol, (1 - _EPS) ** per_epoch),
             proof(
                 "the closed form after the steps of an epoch, over the weight at the start",
                 lambda expression, earlier: (
@@ -98,16 +99,15 @@ def decay_per_epoch() -> Derivation:
         Step(
             "exponential",
             "The book's exercise claims an exponential instead.",
-            sp.Eq(exponential.symbol, sp.exp(-_EPS * per_epoch), evaluate=False),
+            equation(exponential.symbol, sp.exp(-_EPS * per_epoch)),
             definition(),
         ),
         Step(
             "limit",
-            "With decay per step times steps held fixed, the exact factor goes to that exponential as the steps become many.",
-            sp.Eq(
+            "With decay per step times steps held fixed, it goes to that exponential as the steps become many.",
+            equation(
                 sp.Limit((1 - product.symbol / _n_steps) ** _n_steps, _n_steps, sp.oo),
                 sp.exp(-product.symbol),
-                evaluate=False,
             ),
             proof(
                 "limit of the exact factor, written in decay per step times steps",
@@ -124,13 +124,13 @@ def decay_per_epoch() -> Derivation:
         Step(
             "excess",
             "The logarithm of a step exceeds the decay per step by this much.",
-            sp.Eq(excess.symbol, -sp.log(1 - _EPS) - _EPS, evaluate=False),
+            equation(excess.symbol, -sp.log(1 - _EPS) - _EPS),
             definition(),
         ),
         Step(
             "ratio",
             "The exact factor is the exponential times this.",
-            sp.Eq(exact.symbol / exponential.symbol, sp.exp(-_n_steps * excess.symbol), evaluate=False),
+            equation(exact.symbol / exponential.symbol, sp.exp(-_n_steps * excess.symbol)),
             by_substitution("exact", "exponential", "epoch", "excess"),
         ),
         Step(
@@ -142,7 +142,7 @@ def decay_per_epoch() -> Derivation:
         Step(
             "bound",
             "Over the steps of an epoch that adds up to a bound.",
-            sp.Eq(bound.symbol, per_epoch * step_bound, evaluate=False),
+            equation(bound.symbol, per_epoch * step_bound),
             definition(),
         ),
         Step(
@@ -150,7 +150,7 @@ def decay_per_epoch() -> Derivation:
             "So the exponential is too large, and relatively by no more than the bound.",
             sp.Le(1 - exact.symbol / exponential.symbol, bound.symbol, evaluate=False),
             proof(
-                "1 - exp(-y) is at most y, and y, the excess of all steps, at most the bound of one step times the steps",
+                "1 − exp(−y) is at most y, the excess of all steps, which is at most the steps times the bound of one",
                 below_linear,
             ),
         ),
@@ -197,7 +197,7 @@ def decay_floor() -> Derivation:
         Step(
             "factor",
             "Steps of decay leave this part of every weight.",
-            sp.Eq(factor.symbol, power, evaluate=False),
+            equation(factor.symbol, power),
             proof(
                 "the closed form of a weight without gradient (derivation decay-per-epoch), over its start",
                 lambda expression, _earlier: (
@@ -210,83 +210,82 @@ def decay_floor() -> Derivation:
         Step(
             "weight",
             "So each weight is that part of its start.",
-            sp.Eq(weights[index], factor.symbol * before[index], evaluate=False),
+            equation(weights[index], factor.symbol * before[index]),
             premise(),
         ),
         Step(
             "norm-start",
             "The squared norm at the start is a sum over the weights,",
-            sp.Eq(_norm_squared_start, sp.Sum(before[index] ** 2, block), evaluate=False),
+            equation(_norm_squared_start, sp.Sum(before[index] ** 2, block)),
             definition(),
         ),
         Step(
             "norm",
             "and so it is after the steps.",
-            sp.Eq(_norm_squared, sp.Sum(weights[index] ** 2, block), evaluate=False),
+            equation(_norm_squared, sp.Sum(weights[index] ** 2, block)),
             definition(),
         ),
         Step(
             "norm-shrinks",
             "The squared norm shrinks by the square of the factor;",
-            sp.Eq(_norm_squared, factor.symbol**2 * _norm_squared_start, evaluate=False),
+            equation(_norm_squared, factor.symbol**2 * _norm_squared_start),
             by_summation("norm-start", "norm", "weight"),
         ),
         Step(
             "norm-floor",
             "in hyperparameters:",
-            sp.Eq(_norm_squared, power**2 * _norm_squared_start, evaluate=False),
+            equation(_norm_squared, power**2 * _norm_squared_start),
             by_substitution("norm-shrinks", "factor"),
         ),
         Step(
             "variance-start",
             "The variance at the start is the mean squared distance from the mean,",
-            sp.Eq(
+            equation(
                 variance_start.symbol,
                 sp.Sum((before[index] - mean_start.symbol) ** 2 / _n_weights, block),
-                evaluate=False,
             ),
             definition(),
         ),
         Step(
             "variance",
             "and so it is after the steps.",
-            sp.Eq(variance.symbol, sp.Sum((weights[index] - mean.symbol) ** 2 / _n_weights, block), evaluate=False),
+            equation(variance.symbol, sp.Sum((weights[index] - mean.symbol) ** 2 / _n_weights, block)),
             definition(),
         ),
         Step(
             "mean-start",
             "The mean at the start",
-            sp.Eq(mean_start.symbol, sp.Sum(before[index] / _n_weights, block), evaluate=False),
+            equation(mean_start.symbol, sp.Sum(before[index] / _n_weights, block)),
             definition(),
         ),
         Step(
             "mean",
             "and after the steps",
-            sp.Eq(mean.symbol, sp.Sum(weights[index] / _n_weights, block), evaluate=False),
+            equation(mean.symbol, sp.Sum(weights[index] / _n_weights, block)),
             definition(),
         ),
         Step(
             "mean-shrinks",
             "shrinks like a weight,",
-            sp.Eq(mean.symbol, factor.symbol * mean_start.symbol, evaluate=False),
+            equation(mean.symbol, factor.symbol * mean_start.symbol),
             by_summation("mean-start", "mean", "weight"),
         ),
         Step(
             "variance-shrinks",
             "and the variance like a square;",
-            sp.Eq(variance.symbol, factor.symbol**2 * variance_start.symbol, evaluate=False),
+            equation(variance.symbol, factor.symbol**2 * variance_start.symbol),
             by_summation("variance-start", "variance", "weight", "mean-shrinks"),
         ),
         Step(
             "variance-floor",
             "in hyperparameters:",
-            sp.Eq(variance.symbol, power**2 * variance_start.symbol, evaluate=False),
+            equation(variance.symbol, power**2 * variance_start.symbol),
             by_substitution("variance-shrinks", "factor"),
         ),
         Step(
             "size",
             "Coming down to a size takes the steps for which",
-            sp.Eq(size.symbol, (1 - _EPS) ** needed.symbol * size_start.symbol, evaluate=False),
+            equation(size.symbol, (1 - _EPS) ** needed.symbol * size_start.symbol),
             proof(
                 "the factor of that many steps, times the size at the start",
                 lambda expression, earlier: (
@@ -297,7 +296,7 @@ def decay_floor() -> Derivation:
         Step(
             "time",
             "that is:",
-            sp.Eq(needed.symbol, sp.log(size.symbol / size_start.symbol) / sp.log(1 - _EPS), evaluate=False),
+            equation(needed.symbol, sp.log(size.symbol / size_start.symbol) / sp.log(1 - _EPS)),
             by_putting_back("size"),
         ),
     )

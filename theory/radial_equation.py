@@ -7,7 +7,7 @@ from typing import Any
 
 import sympy as sp
 
-from .derivation import Derivation, Stability, Step, derivation, derive
+from .derivation import Derivation, Stability, Step, by_derivation, derivation, derive
 from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import (
@@ -15,6 +15,7 @@ from .proofs import (
     by_summation,
     definition,
     difference,
+    equation,
     premise,
     proof,
 )
@@ -81,65 +82,63 @@ def radial_step() -> Derivation:
     steps = (
         Step(
             "update",
-            "One step of SGD on a mini-batch whose gradient is g, with L2 regularization (or decay; here both are the same).",
-            sp.Eq(after[index], left * weight[index] - _lr * gradient[index], evaluate=False),
+            "One step of SGD on a mini-batch with gradient g and L2 regularization (or decay; here both are the same).",
+            equation(after[index], left * weight[index] - _lr * gradient[index]),
             premise(),
         ),
         Step(
             "norm",
             "The squared norm sums over the weights of the block,",
-            sp.Eq(_norm_squared, sp.Sum(weight[index] ** 2, block), evaluate=False),
+            equation(_norm_squared, sp.Sum(weight[index] ** 2, block)),
             definition(),
         ),
         Step(
             "pull",
             "the radial pull is minus the product of weights and gradient before the step,",
-            sp.Eq(_radial_pull, sp.Sum(-weight[index] * gradient[index], block), evaluate=False),
+            equation(_radial_pull, sp.Sum(-weight[index] * gradient[index], block)),
             definition(),
         ),
         Step(
             "power",
             "the gradient power is the squared norm of the gradient,",
-            sp.Eq(_gradient_power, sp.Sum(gradient[index] ** 2, block), evaluate=False),
+            equation(_gradient_power, sp.Sum(gradient[index] ** 2, block)),
             definition(),
         ),
         Step(
             "next",
             "and after the step the squared norm is again a sum.",
-            sp.Eq(_norm_squared_next, sp.Sum(after[index] ** 2, block), evaluate=False),
+            equation(_norm_squared_next, sp.Sum(after[index] ** 2, block)),
             definition(),
         ),
         Step(
             "radial",
             "One step does this to the squared norm. Linear in all averages, it holds for means over steps too.",
-            sp.Eq(_norm_squared_next, next_norm, evaluate=False),
+            equation(_norm_squared_next, next_norm),
             by_summation("norm", "pull", "power", "next", "update"),
         ),
         Step(
             "loss",
             "In units of gradient times weight, decay takes",
-            sp.Eq(loss.symbol, _weight_decay * (2 - _EPS) * _norm_squared / 2, evaluate=False),
+            equation(loss.symbol, _weight_decay * (2 - _EPS) * _norm_squared / 2),
             definition(),
         ),
-        Step("gain-pull", "the data give", sp.Eq(pull.symbol, left * _radial_pull, evaluate=False), definition()),
-        Step("gain-noise", "noise gives", sp.Eq(noise.symbol, _lr * _gradient_power / 2, evaluate=False), definition()),
+        Step("gain-pull", "the data give", equation(pull.symbol, left * _radial_pull), definition()),
+        Step("gain-noise", "noise gives", equation(noise.symbol, _lr * _gradient_power / 2), definition()),
         Step(
             "budget",
             "and the books close: gains less loss is the change.",
-            sp.Eq(
+            equation(
                 (_norm_squared_next - _norm_squared) / (2 * _lr),
                 pull.symbol + noise.symbol - loss.symbol,
-                evaluate=False,
             ),
             by_substitution("radial", "loss", "gain-pull", "gain-noise"),
         ),
         Step(
             "stationary",
             "Where the squared norm no longer changes, decay is balanced by pull and noise.",
-            sp.Eq(
+            equation(
                 _stationary,
                 (2 * left * _radial_pull + _lr * _gradient_power) / (_weight_decay * (2 - _EPS)),
-                evaluate=False,
             ),
             proof(
                 "put back into the equation of one step with the same norm before and after, which it fulfils",
@@ -153,7 +152,7 @@ def radial_step() -> Derivation:
         Step(
             "recursion",
             "Along a run the pull and the power change from step to step.",
-            sp.Eq(norm(k + 1), left**2 * norm(k) + 2 * _lr * left * pulls(k) + _lr**2 * powers(k), evaluate=False),
+            equation(norm(k + 1), left**2 * norm(k) + 2 * _lr * left * pulls(k) + _lr**2 * powers(k)),
             proof(
                 "the equation of one step, at step k",
                 lambda expression, earlier: (
@@ -168,20 +167,19 @@ def radial_step() -> Derivation:
         Step(
             "accumulated",
             "Added up from the start, still exact:",
-            sp.Eq(
+            equation(
                 norm(_n_steps),
                 left ** (2 * _n_steps) * _norm_squared_start + sp.Sum(term, (k, 0, _n_steps - 1)),
-                evaluate=False,
             ),
             proof(
-                "induction over the steps: right at the start, and one more step multiplies every term and adds the newest",
+                "induction: right at the start, and one more step multiplies every term and adds the newest",
                 induction,
             ),
         ),
         Step(
             "start-weight",
             "The start counts with",
-            sp.Eq(start_weight.symbol, left ** (2 * _n_steps), evaluate=False),
+            equation(start_weight.symbol, left ** (2 * _n_steps)),
             proof(
                 "read off from the sum",
                 lambda expression, earlier: (earlier["accumulated"].rhs.coeff(_norm_squared_start) - expression.rhs,),
@@ -190,13 +188,13 @@ def radial_step() -> Derivation:
         Step(
             "pull-weight",
             "the pull of step k with",
-            sp.Eq(pull_weight.symbol, 2 * _lr * left * left ** (2 * (_n_steps - 1 - k)), evaluate=False),
+            equation(pull_weight.symbol, 2 * _lr * left * left ** (2 * (_n_steps - 1 - k))),
             coefficient_of(pulls),
         ),
         Step(
             "noise-weight",
             "and the gradient power of step k with",
-            sp.Eq(noise_weight.symbol, _lr**2 * left ** (2 * (_n_steps - 1 - k)), evaluate=False),
+            equation(noise_weight.symbol, _lr**2 * left ** (2 * (_n_steps - 1 - k))),
             coefficient_of(powers),
         ),
     )
@@ -229,7 +227,7 @@ def radial_step() -> Derivation:
                 fixed_point=0,
                 jacobian=left**2,
                 stable=sp.true,
-                sentence="A displaced squared norm returns, by the factor (1 − ηλ)² per step, while pull and noise stay.",
+                sentence="A displaced squared norm returns by the factor (1 − ηλ)² per step while pull and noise stay.",
             ),
         ),
         conditions=(_STABLE, Condition(k < _n_steps, "only steps already taken count")),
@@ -281,23 +279,20 @@ def norm_flow() -> Derivation:
         Step(
             "step",
             "One step does this to the squared norm (derivation radial-step).",
-            sp.Eq(_norm_squared_next, derive("radial-step").results["norm_squared_next"], evaluate=False),
-            proof(
-                "the equation proven in radial-step",
-                lambda expression, _earlier: (expression.rhs - derive("radial-step").results["norm_squared_next"],),
-            ),
+            equation(_norm_squared_next, derive("radial-step").results["norm_squared_next"]),
+            by_derivation("radial-step", "norm_squared_next"),
         ),
         Step(
             "rate",
-            "With time counted as learning rate times steps, small steps give a rate; the noise of the gradient is kept, "
+            "With time counted as learning rate times steps, small steps give a rate; gradient noise is kept, "
             "since its power may be as large as one over the learning rate.",
-            sp.Eq(change.symbol, rate, evaluate=False),
+            equation(change.symbol, rate),
             proof("limit of (R' − R)/lr for lr to 0, the noise term held", slow),
         ),
         Step(
             "flow",
             "That is a linear equation for the squared norm in time.",
-            sp.Eq(sp.Derivative(norm(t), t), rate.subs(_norm_squared, norm(t)), evaluate=False),
+            equation(sp.Derivative(norm(t), t), rate.subs(_norm_squared, norm(t))),
             proof(
                 "the rate, at the squared norm of the time",
                 lambda expression, earlier: (
@@ -309,7 +304,7 @@ def norm_flow() -> Derivation:
         Step(
             "stationary",
             "It rests where decay takes what pull and noise give.",
-            sp.Eq(_stationary, stationary, evaluate=False),
+            equation(_stationary, stationary),
             proof(
                 "put back into the rate, which vanishes there",
                 lambda expression, earlier: (earlier["rate"].rhs.subs(_norm_squared, expression.rhs),),
@@ -318,13 +313,13 @@ def norm_flow() -> Derivation:
         Step(
             "solution",
             "For constant pull and noise the solution is",
-            sp.Eq(norm(t), solution, evaluate=False),
+            equation(norm(t), solution),
             proof("put back into its differential equation, which it fulfils, and right at the start", solves),
         ),
         Step(
             "constant",
             "The distance to the stationary size falls by e in",
-            sp.Eq(constant.symbol, 1 / (2 * _weight_decay), evaluate=False),
+            equation(constant.symbol, 1 / (2 * _weight_decay)),
             proof(
                 "one over minus the slope of the rate",
                 lambda expression, earlier: (expression.rhs + 1 / sp.diff(earlier["rate"].rhs, _norm_squared),),
@@ -333,7 +328,7 @@ def norm_flow() -> Derivation:
         Step(
             "constant-steps",
             "in steps,",
-            sp.Eq(in_steps.symbol, 1 / (2 * _lr * _weight_decay), evaluate=False),
+            equation(in_steps.symbol, 1 / (2 * _lr * _weight_decay)),
             proof(
                 "the time constant over the learning rate",
                 lambda expression, earlier: (expression.rhs - earlier["constant"].rhs / _lr,),
@@ -342,10 +337,9 @@ def norm_flow() -> Derivation:
         Step(
             "time-to",
             "and a given squared norm is reached after",
-            sp.Eq(
+            equation(
                 needed.symbol,
                 sp.log((_norm_squared_start - stationary) / (target.symbol - stationary)) / (2 * _weight_decay),
-                evaluate=False,
             ),
             proof(
                 "put back into the solution, which then is the norm to reach",
@@ -361,7 +355,7 @@ def norm_flow() -> Derivation:
         title="The norm equation in continuous time, and its solution for constant pull",
         assumptions=(
             "The decay of one step is small, so that the norm changes little per step.",
-            "For the solution and the time to a size, pull and gradient power are constant; for the equation they need not be.",
+            "The solution and the time to a size need constant pull and gradient power; the equation does not.",
         ),
         steps=steps,
         equation=found["flow"],
