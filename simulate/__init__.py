@@ -1,24 +1,16 @@
 """Integrate weight-norm dynamics: ordinary and stochastic differential equations, and step by step."""
 
 from .brownian import BrownianPaths, brownian_paths
+from .decay_laws import decay_per_step, effective_weight_decay
 from .events import collapse, reaching, tail_off
+from .layer_models import deep_linear_modes, homogeneous_layers, product_flow
+from .momentum_models import momentum_oscillator
 from .noise_models import cox_ingersoll_ross, geometric_brownian_motion, isotropic_noise_norm, ornstein_uhlenbeck
-from .norm_models import norm_under_pull, problem_from_derivation, pure_decay_floor
+from .norm_models import norm_under_pull, problem_from_derivation, pure_decay_floor, scale_invariant_norm
 from .problem import Problem, Solution, Status
-from .schedules import (
-    Constant,
-    Cosine,
-    Linear,
-    Schedule,
-    Step,
-    Tabulated,
-    WarmUp,
-    as_schedule,
-    decay_per_step,
-    effective_weight_decay,
-    schedule_from_dict,
-)
+from .schedules import Constant, Cosine, Linear, Schedule, Step, Tabulated, WarmUp, as_schedule, schedule_from_dict
 from .sde_schemes import SCHEMES
+from .sigmoid_models import saturating_sigmoid_pair, sigmoid_pull_ratio
 from .solve import solve
 
 __all__ = [
@@ -39,15 +31,22 @@ __all__ = [
     "collapse",
     "cox_ingersoll_ross",
     "decay_per_step",
+    "deep_linear_modes",
     "effective_weight_decay",
     "geometric_brownian_motion",
+    "homogeneous_layers",
     "isotropic_noise_norm",
+    "momentum_oscillator",
     "norm_under_pull",
     "ornstein_uhlenbeck",
     "problem_from_derivation",
+    "product_flow",
     "pure_decay_floor",
     "reaching",
+    "saturating_sigmoid_pair",
+    "scale_invariant_norm",
     "schedule_from_dict",
+    "sigmoid_pull_ratio",
     "solve",
     "tail_off",
 ]

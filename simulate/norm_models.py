@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..errors import InvalidInput, check_count
+from ..errors import InvalidInput, check_count, check_positive
 from ..theory import Derivation, derive
 from ..theory.evaluation import _compiled
+from .decay_laws import decay_per_step, effective_weight_decay
 from .problem import FloatArray, Problem
-from .schedules import Schedule, as_schedule, decay_per_step, effective_weight_decay
+from .schedules import Schedule, as_schedule
 
-__all__ = ["norm_under_pull", "problem_from_derivation", "pure_decay_floor"]
+__all__ = ["norm_under_pull", "problem_from_derivation", "pure_decay_floor", "scale_invariant_norm"]
 
 Value = float | Schedule | Callable[[int], float]
 
@@ -160,6 +161,58 @@ def norm_under_pull(
         clock=rates,
         exact=exact if steady else None,
         breaks=tuple(map(float, {*rates.breaks(n_steps), *decays.breaks(n_steps)})),
+    )
+
+
+def scale_invariant_norm(
+    *, norm_squared_start: ArrayLike, lr: float, weight_decay: float, unit_gradient_power: float, time: float
+) -> Problem:
+    """Pose the squared norm of a scale-invariant block, such as weights before a normalization.
+
+    Parameters
+    ----------
+    norm_squared_start : float or (n_paths, 1) array_like, weight^2
+        Squared norm at the start, above 0.
+    lr, weight_decay : float
+        Learning rate and decay coefficient.
+    unit_gradient_power : float, loss^2
+        Second moment of the gradient at unit norm.
+    time : float
+        Time to integrate over, in learning rate times steps.
+
+    Returns
+    -------
+    Problem
+        With its exact solution.
+
+    Notes
+    -----
+    dR/dt = lr unit_gradient_power / R - 2 weight_decay R: the gradient is tangential, so it has no radial pull, and
+    shrinks as the weights grow. The square of R obeys a linear equation, with rate 4 weight_decay.
+
+    References
+    ----------
+    vanlaarhoven2017, li2020
+
+    Examples
+    --------
+    >>> block = scale_invariant_norm(
+    ...     norm_squared_start=1.0, lr=0.1, weight_decay=0.05, unit_gradient_power=1.0, time=400.0
+    ... )
+    >>> float(block.exact(400.0)[0]).__round__(6)  # the square root of 0.1 / (2 times 0.05)
+    1.0
+    """
+    lr, weight_decay = check_positive("lr", lr), check_positive("weight_decay", weight_decay)
+    power = check_positive("unit_gradient_power", unit_gradient_power)
+    start = np.atleast_1d(np.asarray(norm_squared_start, dtype=np.float64))
+    if np.any(start <= 0):
+        raise InvalidInput(f"norm_squared_start contains {start.min():g}, but must be above 0 for this block")
+    rest = lr * power / (2.0 * weight_decay)
+    return Problem(
+        lambda _t, y: lr * power / y - 2.0 * weight_decay * y,
+        y0=norm_squared_start,
+        t_span=(0.0, check_positive("time", time)),
+        exact=lambda t: np.sqrt(rest + (start**2 - rest) * np.exp(-4.0 * weight_decay * t)),
     )
 
 

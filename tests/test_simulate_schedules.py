@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from weightdecay.errors import InvalidInput
 from weightdecay.simulate import schedules
 from weightdecay.simulate.schedules import (
     Constant,
@@ -16,11 +18,8 @@ from weightdecay.simulate.schedules import (
     Tabulated,
     WarmUp,
     as_schedule,
-    decay_per_step,
     schedule_from_dict,
 )
-
-from weightdecay.errors import InvalidInput
 
 EXAMPLES = [
     Constant(0.1),
@@ -137,32 +136,11 @@ def test_numbers_and_schedules_are_schedules():
         (lambda: schedule_from_dict({"kind": "cosin"}), "did you mean 'cosine'"),
         (lambda: schedule_from_dict({"kind": "constant", "valeu": 1}), "did you mean 'value'"),
         (lambda: schedule_from_dict({"kind": "linear", "start": 1}), "the linear schedule takes start, end, n_steps"),
-        (lambda: decay_per_step(0.1, 20.0, 3), "takes 2 of every weight at step 0, but must take less than 1"),
-        (lambda: decay_per_step(0.0, 0.1, 3, law="adamc"), "the learning rate is 0 over the whole run"),
-        (lambda: decay_per_step(0.1, 0.1, 3, law="uncoupled"), "did you mean 'coupled' or 'decoupled'"),
     ],
 )
 def test_bad_input_is_answered_with_what_is_allowed(make, message):
     with pytest.raises(InvalidInput, match=message):
         make()
-
-
-def test_the_decay_laws_agree_at_the_largest_learning_rate_and_part_below_it():
-    lr = Linear(0.1, 0.0, 4)
-    falls = np.array([1.0, 0.75, 0.5, 0.25])
-    expected = {
-        "decoupled": 0.1 * 0.01 * falls,
-        "coupled": 0.1 * 0.01 * falls,
-        "fully-decoupled": 0.001 * falls,
-        "adamc": 0.1 * 0.01 * falls**2,
-    }
-    for law, decays in expected.items():
-        weight_decay = 0.001 if law == "fully-decoupled" else 0.01
-        assert decays == pytest.approx(decay_per_step(lr, weight_decay, 4, law=law), rel=1e-14)
-
-
-def test_a_given_largest_learning_rate_replaces_that_of_the_run():
-    assert [0.005] * 2 == pytest.approx(decay_per_step(0.1, 0.01, 2, law="fully-decoupled", lr_max=0.2).tolist())
 
 
 @given(

@@ -1,0 +1,123 @@
+"""Say what share of the weights decay takes at each step, by the conventions of different optimizers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import InvalidInput, check_choice, check_positive
+from .schedules import Schedule, as_schedule
+
+__all__ = ["decay_per_step", "effective_weight_decay"]
+
+_LAWS: dict[str, Callable[[Any, Any, float], Any]] = {
+    "coupled": lambda _lr, weight_decay, _lr_max: weight_decay,
+    "decoupled": lambda _lr, weight_decay, _lr_max: weight_decay,
+    "fully-decoupled": lambda _lr, weight_decay, lr_max: weight_decay / lr_max,
+    "adamc": lambda lr, weight_decay, lr_max: weight_decay * (lr / lr_max),
+}
+
+
+def effective_weight_decay(
+    lr: float | Schedule | Callable[[int], float],
+    weight_decay: float | Schedule | Callable[[int], float],
+    n_steps: int,
+    *,
+    law: str = "decoupled",
+    lr_max: float | None = None,
+) -> Callable[[ArrayLike], Any]:
+    """Return the coefficient that, times the learning rate, is the decay per step under a law.
+
+    Parameters
+    ----------
+    lr, weight_decay, n_steps, law, lr_max
+        As in `decay_per_step`.
+
+    Returns
+    -------
+    callable
+        ``coefficient(steps)``, also between whole steps: the decay coefficient in PyTorch's sense.
+
+    Examples
+    --------
+    >>> from weightdecay.simulate import Linear
+    >>> coefficient = effective_weight_decay(Linear(0.1, 0.0, 2), 1e-3, 2, law="fully-decoupled")
+    >>> float(coefficient(1))
+    0.01
+    """
+    rule = _LAWS[check_choice("law", law, _LAWS)]
+    rates, decays = as_schedule(lr, n_steps), as_schedule(weight_decay, n_steps)
+    largest = rates.largest(n_steps) if lr_max is None else check_positive("lr_max", lr_max)
+    if largest == 0 and law in ("fully-decoupled", "adamc"):
+        raise InvalidInput(f"the learning rate is 0 over the whole run, but the {law} law divides by its largest value")
+    return lambda steps: rule(rates(steps), decays(steps), largest)
+
+
+def decay_per_step(
+    lr: float | Schedule | Callable[[int], float],
+    weight_decay: float | Schedule | Callable[[int], float],
+    n_steps: int,
+    *,
+    law: str = "decoupled",
+    lr_max: float | None = None,
+) -> NDArray[np.float64]:
+    """Return the fraction of every weight that decay takes at each step of a run.
+
+    Parameters
+    ----------
+    lr, weight_decay : float, Schedule or callable
+        Learning rate and decay coefficient, each with its own schedule.
+    n_steps : int
+        Length of the run.
+    law : {"decoupled", "coupled", "fully-decoupled", "adamc"}, optional
+        How the two make the decay, see Notes.
+    lr_max : float, optional
+        Largest learning rate, by default that of the schedule over the run.
+
+    Returns
+    -------
+    (n_steps,) ndarray of float64, dimensionless
+        The decay per step: weights are multiplied by one minus it.
+
+    Raises
+    ------
+    InvalidInput
+        If a decay per step reaches 1, or if a law that divides by the largest learning rate finds it 0.
+
+    Notes
+    -----
+    ================= =======================================
+    law               decay per step
+    ================= =======================================
+    decoupled         lr * weight_decay
+    coupled           lr * weight_decay: the same number, but taken through the gradient, so that buffers and
+                      normalizers act on it (for plain SGD there is no difference)
+    fully-decoupled   weight_decay * lr / lr_max
+    adamc             weight_decay * lr**2 / lr_max
+    ================= =======================================
+
+    These are conventions of optimizers, not results.
+
+    References
+    ----------
+    defazio2025 for the last law.
+
+    Examples
+    --------
+    >>> from weightdecay.simulate import Linear
+    >>> decay_per_step(Linear(0.1, 0.0, 2), 1e-3, 2, law="adamc").round(9)
+    array([1.0e-04, 2.5e-05])
+    """
+    lr = as_schedule(lr, n_steps)
+    steps = np.arange(n_steps)
+    decays = np.asarray(lr(steps) * effective_weight_decay(lr, weight_decay, n_steps, law=law, lr_max=lr_max)(steps))
+    if np.any(decays >= 1):
+        step = int(np.argmax(decays >= 1))
+        raise InvalidInput(
+            f"decay takes {decays[step]:g} of every weight at step {step}, but must take less than 1; "
+            "lower weight_decay or lr"
+        )
+    return decays
