@@ -25,8 +25,8 @@ __all__ = ["train", "train_ensemble"]
 Array = NDArray[Any]
 Progress = Callable[[int, int, str], None]
 
-_CHUNK_BYTES = 2**21  # float pixels of one chunk of mini-batches: stays in the processor's cache
-_CHUNK_SCALE = 1e-12  # a chunk ends before the scale has shrunk by more than this, far from float32's range
+_STRETCH_STEPS = 64  # after which the weights are looked at: are they finite, has their scale become small
+_STRETCH_SCALE = 1e-12  # or before, when the scale has shrunk by this, still far from float32's range
 
 
 def train(
@@ -271,8 +271,7 @@ def _train(
     points = range(per_epoch, n_steps + 1, per_epoch) if notebook.record.steps is None else notebook.record.steps
     marks = {0, n_steps, *(step for step in points if step <= n_steps)}
     networks = Networks.start(config, initial)
-    pixel_bytes = config.layers[0] * np.dtype(config.dtype).itemsize * config.batch_size * len(shufflers)
-    n_slots = max(1, min(_CHUNK_BYTES // pixel_bytes, _steps_of_scale(decay_per_step.max()), per_epoch))
+    longest = min(_STRETCH_STEPS, _steps_of_scale(decay_per_step.max()))
     workspaces: dict[int, Workspace] = {}
     diverged: dict[int, tuple[int, int]] = {}
 
@@ -286,24 +285,23 @@ def _train(
                 start = done * config.batch_size
                 size = min(config.batch_size, n_train - start)
                 last_full = n_train // config.batch_size if size == config.batch_size else per_epoch
-                stop = min(done + n_slots, last_full, *(mark - epoch * per_epoch for mark in marks if mark > step))
+                stop = min(done + longest, last_full, *(mark - epoch * per_epoch for mark in marks if mark > step))
                 if size not in workspaces:
-                    slots = n_slots if size == config.batch_size else 1
-                    workspaces[size] = Workspace(networks, data, size, slots, shared, notebook.record.pulls)
-                space, rows = workspaces[size], slice(step, step + stop - done)
-                space.load(data, order[:, start : start + size * (stop - done)])
-                saved = networks.snapshot()
-                measured = space.run(lr[rows], decay_per_step[rows])
+                    workspaces[size] = Workspace(networks, data, size, shared, notebook.record.pulls)
+                rows = slice(step, step + stop - done)
+                stretch = (order[:, start : start + size * (stop - done)], lr[rows], decay_per_step[rows])
+                before = networks.snapshot()
+                measured = workspaces[size].run(*stretch)
                 gone = np.flatnonzero(~networks.finite().all(axis=1)).tolist()
                 lost = [run for run in gone if run not in diverged]
                 if lost:
-                    diverged.update(
-                        _find_divergence(networks, space, saved, lr[rows], decay_per_step[rows], step, lost)
-                    )
+                    networks.restore(before)
+                    for run, (k, layer) in _find_divergence(networks, workspaces[size], *stretch, lost).items():
+                        diverged[run] = (step + k, layer)
                 notebook.add(step, measured, stop - done)
                 networks.fold()
                 done = stop
-                if step + rows.stop - rows.start in marks:
+                if rows.stop in marks:
                     notebook.write(rows.stop, networks)
             if progress is not None:
                 progress((epoch + 1) * per_epoch, n_steps, "training")
@@ -330,28 +328,27 @@ def _train(
 
 
 def _steps_of_scale(largest_decay: float) -> int:
-    """Return the number of steps within which the scale stays above `_CHUNK_SCALE`."""
-    return 10**9 if largest_decay == 0 else int(math.log(_CHUNK_SCALE) / math.log1p(-largest_decay))
+    """Return the number of steps within which the scale stays above `_STRETCH_SCALE`, at least 1."""
+    return _STRETCH_STEPS if largest_decay == 0 else 1 + int(math.log(_STRETCH_SCALE) / math.log1p(-largest_decay))
 
 
 def _find_divergence(
     networks: Networks,
     space: Workspace,
-    saved: Any,
+    order: NDArray[np.int64],
     lr: NDArray[np.float64],
     decay_per_step: NDArray[np.float64],
-    step: int,
     lost: Sequence[int],
 ) -> dict[int, tuple[int, int]]:
-    """Repeat a chunk step by step and return the step and layer, from 1, at which each lost run left the numbers."""
-    networks.restore(saved)
+    """Repeat a stretch step by step; return the step and layer, from 1, where each lost run left the numbers."""
     found: dict[int, tuple[int, int]] = {}
     for k in range(len(lr)):
-        space.run(lr[k : k + 1], decay_per_step[k : k + 1], first=k)
+        here = order[:, k * space.batch_size : (k + 1) * space.batch_size]
+        space.run(here, lr[k : k + 1], decay_per_step[k : k + 1])
         finite = networks.finite()
         for run in lost:
             if run not in found and not finite[run].all():
-                found[run] = (step + k + 1, int(np.argmin(finite[run])) + 1)
+                found[run] = (k + 1, int(np.argmin(finite[run])) + 1)
     return found
 
 

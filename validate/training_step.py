@@ -37,6 +37,7 @@ Array = NDArray[Any]
 
 # activation: (factor of the pre-activation, factor of the unit) in which a unit is stored
 GAINS = {"sigmoid": (0.5, 2.0), "tanh": (1.0, 1.0), "relu": (1.0, 1.0), "linear": (1.0, 1.0), "softmax": (1.0, 1.0)}
+CHUNK_BYTES = 2**21  # float pixels of the mini-batches fetched at once: they stay in the processor's cache
 UNPACKED_PRODUCT = 10**6  # multiply-adds up to which OpenBLAS multiplies without packing its operands
 
 
@@ -141,18 +142,22 @@ class _Probes:
         for layer, units in enumerate(self.units):
             np.copyto(units[k], space.units[layer])
 
-    def measure(self, n_steps: int, scale: NDArray[np.float64], bias_scale: NDArray[np.float64]) -> dict[str, Array]:
-        """Return each quantity of the first `n_steps` steps: (n_steps, n_runs, n_layers) or (n_steps, n_runs)."""
+    def measure(self, scale: NDArray[np.float64], bias_scale: NDArray[np.float64]) -> dict[str, Array]:
+        """Return each quantity of the first steps, (n_steps, n_runs, n_layers) or (n_steps, n_runs).
+
+        The scales of weights and biases before each step are (n_steps, n_runs).
+        """
+        n_steps = len(scale)
         space, config = self.workspace, self.workspace.config
         m, shape = space.batch_size, (n_steps, space.n_runs, config.n_layers)
         names = ("radial_pull", "gradient_power", "bias_pull", "bias_gradient_power")
         found: dict[str, Array] = {name: np.empty(shape) for name in names}
-        found["mean_norm_squared"] = self.norm_squared[:n_steps] * scale[:n_steps, :, None] ** 2
+        found["mean_norm_squared"] = self.norm_squared[:n_steps] * scale[:, :, None] ** 2
         for layer in range(config.n_layers):
             gain = space.pre_gain[layer]
             errors = space.by_run(self.errors[layer][:n_steps]).astype(np.float64)
             # a bias as it was at its step, in the units of the stored pre-activations
-            biases = self.biases[layer][:n_steps] * bias_scale[:n_steps, :, None]
+            biases = self.biases[layer][:n_steps] * bias_scale[:, :, None]
             driven = space.by_run(self.pre_activations[layer][:n_steps]) - biases[:, :, None, :]
             found["radial_pull"][..., layer] = -np.einsum("krmo,krmo->kr", errors, driven) / (gain * m)
             bias_gradient = errors.sum(axis=2) / m
@@ -175,11 +180,13 @@ class Workspace:
     everything that works unit by unit, seen as (n_runs, batch_size, width) by the products.
     """
 
-    def __init__(self, networks: Networks, data: Dataset, batch_size: int, n_slots: int, shared: bool, probing: bool):
+    def __init__(self, networks: Networks, data: Dataset, batch_size: int, shared: bool, probing: bool):
         self.networks, self.config, self.batch_size, self.shared = networks, networks.config, batch_size, shared
+        self.examples = data.train
         config, dtype = networks.config, np.dtype(networks.config.dtype)
         self.n_runs = len(networks.scale)
         n_sets = 1 if shared else self.n_runs  # of mini-batches
+        self.n_slots = n_slots = max(1, CHUNK_BYTES // (n_sets * batch_size * config.layers[0] * dtype.itemsize))
         self.unit_gain = [
             GAINS[config.activation][1] if layer else 1 / data.pixel_scale for layer in range(config.n_layers)
         ]
@@ -216,19 +223,22 @@ class Workspace:
         """Return the targets y, (n_slots, n_runs or 1, batch_size, n_outputs)."""
         return self.targets.swapaxes(1, 2) + self.target_shift
 
-    def load(self, data: Dataset, order: NDArray[np.int64]) -> int:
-        """Fetch the examples `order`, (n_sets, n_steps * batch_size); return the number of steps."""
-        n_sets, n_examples = order.shape
-        n_steps: int = n_examples // self.batch_size
-        index = order.reshape(n_sets, n_steps, self.batch_size).swapaxes(0, 1)
-        flat = index.reshape(-1)
-        np.take(data.train.images, flat, axis=0, out=self.bytes[: len(flat)], mode="clip")
-        self.pixels[:n_steps].reshape(len(flat), -1)[...] = self.bytes[: len(flat)]
-        self.targets[:n_steps] = self.target_table[data.train.labels[index.swapaxes(1, 2)]]
-        return n_steps
+    def load(self, order: NDArray[np.int64]) -> None:
+        """Fetch the examples `order`, (n_sets, n_steps * batch_size), into the first slots."""
+        n_steps = order.shape[1] // self.batch_size
+        index = order.reshape(len(order), n_steps, self.batch_size).swapaxes(0, 1)
+        fetched = self.bytes[: index.size]
+        np.take(self.examples.images, index.reshape(-1), axis=0, out=fetched, mode="clip")
+        self.pixels[:n_steps].reshape(fetched.shape)[...] = fetched
+        self.targets[:n_steps] = self.target_table[self.examples.labels[index.swapaxes(1, 2)]]
 
-    def run(self, lr: NDArray[np.float64], decay_per_step: NDArray[np.float64], first: int = 0) -> dict[str, Array]:
-        """Take one step for each row of the two (n_steps, n_runs) arrays; return what the probes measured."""
+    def run(
+        self, order: NDArray[np.int64], lr: NDArray[np.float64], decay_per_step: NDArray[np.float64]
+    ) -> dict[str, Array]:
+        """Take one step for each row of the two (n_steps, n_runs) arrays; return what the probes measured.
+
+        The examples are `order`, (n_sets, n_steps * batch_size).
+        """
         networks, config = self.networks, self.config
         scales = networks.scale * np.cumprod(np.vstack([np.ones(self.n_runs), 1 - decay_per_step]), axis=0)
         bias_scales = scales if config.decay_biases else np.ones_like(scales)
@@ -245,12 +255,17 @@ class Workspace:
             ]
             for layer in range(config.n_layers)
         ]
-        for k, row in enumerate(zip(*(zip(*kind, strict=True) for kind in zip(*factors, strict=True)), strict=True)):
-            self.step(first + k, *row)
+        rows = list(zip(*(zip(*kind, strict=True) for kind in zip(*factors, strict=True)), strict=True))
+        measured: list[dict[str, Array]] = []
+        for start in range(0, len(rows), self.n_slots):
+            here = slice(start, start + self.n_slots)
+            self.load(order[:, start * self.batch_size : (start + self.n_slots) * self.batch_size])
+            for k, row in enumerate(rows[here]):
+                self.step(k, *row)
+            if self.probes is not None:
+                measured.append(self.probes.measure(scales[:-1][here], bias_scales[:-1][here]))
         networks.scale = scales[-1]
-        if self.probes is None:
-            return {}
-        return self.probes.measure(len(lr), scales[:-1], bias_scales[:-1])
+        return {name: np.concatenate([part[name] for part in measured]) for name in (measured[0] if measured else ())}
 
     def _factors(self, values: NDArray[np.float64], layer: int) -> Any:
         """Return one factor a step, from (n_steps, n_runs): a float for one run, else a row for the layer's units."""
@@ -401,8 +416,10 @@ class Workspace:
             blocks = [slice(start, start + block) for start in range(0, len(wide), block)]
             forward_products = [(wide[b].T, self.units[0][:, b]) for b in blocks]
             update_products = [(scaled_errors[0][:, b].T, wide[b].T) for b in blocks]
-        else:
-            update_products = [(scaled_T[0][run], weights[0][run].T) for run in range(self.n_runs)]
+        else:  # BLAS wants each run's errors in one piece
+            own_errors = np.empty((self.n_runs, self.batch_size, width), config.dtype).swapaxes(0, 1)
+            split_errors = self.errors[0].reshape(own_errors.shape)
+            update_products = [(own_errors[:, run].T, weights[0][run].T) for run in range(self.n_runs)]
 
         def step(k: int, forward: Any, backward: Any, update: Any, bias_forward: Any, bias_update: Any) -> None:
             x = pixels[k]
@@ -430,7 +447,11 @@ class Workspace:
             if probes is not None:
                 probes.keep(k)
             for layer, error in enumerate(self.errors):
-                multiply(error, update[layer], scaled_errors[layer])
+                if layer or self.shared:
+                    multiply(error, update[layer], scaled_errors[layer])
+                else:
+                    factor = update[0] if update[0].size == 1 else update[0].reshape(self.n_runs, width)
+                    multiply(split_errors, factor, own_errors)
                 if layer:
                     matmul(scaled_T[layer], units[layer - 1], gradients[layer - 1])
                     add(weights[layer], gradients[layer - 1], weights[layer])
