@@ -20,7 +20,8 @@ HEAVY = {"numpy", "scipy", "sympy", "matplotlib"}
 @pytest.fixture(scope="module")
 def installed():
     """Return the distribution, if it was installed from a wheel and not as links to a working tree."""
-    distribution = metadata.distribution("weightdecay")
+    found = metadata.distributions(name="weightdecay")  # a build leaves an egg-info beside pyproject.toml
+    distribution = next(candidate for candidate in found if candidate.read_text("RECORD"))
     origin = json.loads(distribution.read_text("direct_url.json") or "{}")
     if origin.get("dir_info", {}).get("editable"):
         pytest.skip("an editable install has no wheel to look at")
