@@ -37,12 +37,12 @@ def integrate(
     rows = problem.rows()
     if events and rows.shape[0] > 1:
         raise InvalidInput(f"events work on one initial state, but y0 has {rows.shape[0]} rows; solve them one by one")
-    right = _RightSide(problem, rows.shape)
+    right = _RightSide(problem, rows.shape, most=max_steps * (20 + rows.size))
     budget = _Budget(max_steps)
     options = _jacobian(method, rows.shape) | {
         "method": method,
         "rtol": rtol,
-        "atol": atol if atol is not None else 1e-4 * rtol * max(float(np.max(np.abs(rows))), 1e-300),
+        "atol": atol if atol is not None else 1e-4 * rtol * (float(np.max(np.abs(rows))) or 1.0),
         "dense_output": dense_output,
     }
     edges = (problem.t_span[0], *problem.breaks, problem.t_span[1])
@@ -89,11 +89,14 @@ def integrate(
 class _RightSide:
     """Drift on flat states; stops at the last moment before a break and remembers where it was not finite."""
 
-    def __init__(self, problem: Problem, shape: tuple[int, ...]) -> None:
-        self.problem, self.shape, self.last = problem, shape, np.inf
+    def __init__(self, problem: Problem, shape: tuple[int, ...], most: int) -> None:
+        self.problem, self.shape, self.last, self.left = problem, shape, np.inf, most
         self.offence: str | None = None
 
     def __call__(self, t: float, flat: FloatArray) -> FloatArray:
+        self.left -= 1
+        if self.left < 0:  # a solver can try forever within one step, where no event counts
+            raise IntegrationError(f"the solver makes no progress at t={t:g}; increase atol or rtol, or max_steps")
         t = min(t, self.last)
         rows = flat.reshape(self.shape)
         with np.errstate(all="ignore"):

@@ -63,7 +63,8 @@ def solve(
     n_jobs : int, optional
         Processes that share the blocks. It changes the speed and no number.
     rtol, atol : float, optional
-        Tolerances of the solvers for ordinary equations; atol is by default 1e-4 rtol times the largest initial value.
+        Tolerances of the solvers for ordinary equations; atol is by default 1e-4 rtol times the largest initial value,
+        or 1e-4 rtol if all are 0.
     events : sequence of callable, optional
         SciPy's events for ordinary equations, such as those of `weightdecay.simulate.events`.
     dense_output : bool, optional
