@@ -143,7 +143,7 @@ def test_an_incomplete_derivation_is_refused(part):
 
 
 def test_symbols_without_a_glossary_line_are_refused():
-    with pytest.raises(InvalidInput, match="neither in the glossary nor among its quantities: mystery"):
+    with pytest.raises(InvalidInput, match="names that are neither in the glossary nor among its quantities: mystery"):
         dataclasses.replace(theory.derive("radial-step"), equation=sp.Symbol("mystery"))
 
 

@@ -7,7 +7,17 @@
 0.95122918...
 """
 
-from . import networks, output_layer, pure_decay, radial_equation
+from . import (
+    bounds,
+    collapse,
+    fluctuation_dissipation,
+    linear_networks,
+    linear_products,
+    networks,
+    output_layer,
+    pure_decay,
+    radial_equation,
+)
 from .derivation import Derivation, Stability, Step, derivation, derive, names
 from .evaluation import Condition
 from .notation import GLOSSARY, Quantity, glossary_markdown, quantity, symbols_of
@@ -21,9 +31,14 @@ __all__ = [
     "Quantity",
     "Stability",
     "Step",
+    "bounds",
+    "collapse",
     "derivation",
     "derive",
+    "fluctuation_dissipation",
     "glossary_markdown",
+    "linear_networks",
+    "linear_products",
     "names",
     "networks",
     "output_layer",

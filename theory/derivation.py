@@ -24,7 +24,7 @@ import sympy as sp
 from .. import errors
 from . import exports
 from .evaluation import Condition, evaluate
-from .notation import Quantity, quantities_in
+from .notation import Quantity, quantities_named
 from .proofs import Proof, difference, rational_points, vanishes
 
 __all__ = ["Derivation", "Stability", "Step", "by_derivation", "derivation", "derive", "names"]
@@ -157,11 +157,10 @@ class Derivation:
         keys = [step.key for step in self.steps]
         if len(set(keys)) < len(keys):
             raise errors.InvalidInput(f"derivation {self.name!r} uses a step key twice: {', '.join(keys)}")
-        free = {symbol for expression in self._expressions() for symbol in _symbols_in(expression)}
-        unnamed = {str(symbol.name) for symbol in free} - self.symbols.keys()
+        unnamed = {name for expression in self._expressions() for name in _names_in(expression)} - self.symbols.keys()
         if unnamed:
             raise errors.InvalidInput(
-                f"derivation {self.name!r} uses symbols that are neither in the glossary nor among its quantities: "
+                f"derivation {self.name!r} uses names that are neither in the glossary nor among its quantities: "
                 f"{', '.join(sorted(unnamed))}"
             )
 
@@ -181,8 +180,8 @@ class Derivation:
     @property
     def symbols(self) -> Mapping[str, Quantity]:
         """All quantities that occur, by argument name."""
-        free = {symbol for expression in self._expressions() for symbol in _symbols_in(expression)}
-        return MappingProxyType(quantities_in(free, self.quantities))
+        found = {name for expression in self._expressions() for name in _names_in(expression)}
+        return MappingProxyType(quantities_named(found, self.quantities))
 
     def step(self, key: str) -> Step:
         """Return the step with that key.
@@ -234,7 +233,7 @@ class Derivation:
 
     def _check_stability(self, part: Stability) -> None:
         point = self.fixed_points[part.fixed_point]
-        slope = sp.diff(self.equation.rhs, part.state).subs(point)
+        slope = sp.powsimp(sp.expand(sp.diff(self.equation.rhs, part.state))).subs(point)
         self._require(f"the Jacobian at the fixed point is {part.jacobian}", slope - part.jacobian)
         stable = sp.sympify(part.stable)
         tried = 0
@@ -334,14 +333,14 @@ def _stands_for(expression: Any, name: str) -> bool:
     return bool(left == name)
 
 
-def _symbols_in(expression: Any) -> set[Any]:
-    """Return the free symbols of an expression, base symbols of indexed ones included, bound indices left out."""
+def _names_in(expression: Any) -> set[str]:
+    """Return the names of symbols, indexed ones and functions in an expression, bound indices left out."""
     bound = {limits[0] for part in expression.atoms(sp.Sum, sp.Product, sp.Integral) for limits in part.limits}
     bound |= {index for part in expression.atoms(sp.Indexed) for index in part.indices}
     bound |= {part.args[3] for part in expression.atoms(sp.Limit)}  # the direction, which SymPy keeps as a symbol
-    return {
-        symbol for symbol in expression.atoms(sp.Symbol) if symbol not in bound and not isinstance(symbol, sp.Dummy)
-    }
+    symbols = {part for part in expression.atoms(sp.Symbol) if part not in bound and not isinstance(part, sp.Dummy)}
+    functions = expression.atoms(sp.core.function.AppliedUndef)
+    return {str(symbol.name) for symbol in symbols} | {str(part.func.__name__) for part in functions}
 
 
 _BUILDERS: dict[str, Callable[[], Derivation]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,9 @@ _ELEMENTARY: tuple[Any, ...] = (
     *(sp.exp, sp.log, sp.sin, sp.cos, sp.tan, sp.asin, sp.acos, sp.atan, sp.sinh, sp.cosh, sp.tanh, sp.asinh),
     *(sp.Abs, sp.Max, sp.Min, sp.sign, sp.floor, sp.ceiling, sp.Piecewise, sp.conjugate, sp.re, sp.im),
 )
+
+_BLOCK = 32768
+"""Numbers evaluated at once: intermediate results then stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -85,38 +89,71 @@ def evaluate(
         raise InvalidInput(f"{takes}; missing: {', '.join(missing)}")
     if extra:
         raise InvalidInput(f"{takes}; it does not depend on {', '.join(extra)}: leave that out")
-    arrays = {name: _admissible(name, values[name], wanted[name], name in zero_allowed) for name in wanted}
+    arrays = {name: _number_array(name, values[name], wanted[name], name in zero_allowed) for name in wanted}
     try:
-        np.broadcast_shapes(*(array.shape for array in arrays.values()))
+        shape = np.broadcast_shapes(*(array.shape for array in arrays.values()))
     except ValueError:
         shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
         raise InvalidInput(f"the shapes of the arguments of {label} do not broadcast: {shapes}") from None
-    with np.errstate(all="ignore"):
-        for condition in conditions:
-            names = sorted(symbol.name for symbol in condition.relation.free_symbols)
-            if all(name in arrays for name in names):
-                holds = _compiled(condition.relation)(*(arrays[name] for name in names))
-                if not np.all(holds):
-                    given = _first_offence(holds, {name: arrays[name] for name in names})
-                    raise InvalidInput(f"{label} needs {_plain(condition.relation)}, but {given}; {condition.sentence}")
-        result = np.asarray(_compiled(expression)(*arrays.values()))
-        if np.iscomplexobj(result):
-            result = np.where(np.abs(result.imag) <= 1e-12 * np.abs(result.real), result.real, np.nan)
-    result = result.astype(np.float64, copy=False)
-    if result.size and not (result.min() > -np.inf and result.max() < np.inf):
-        raise InvalidInput(f"{label} has no finite real value where {_first_offence(np.isfinite(result), arrays)}")
-    return result[()]
+
+    function = _compiled(expression)
+    checks = [(condition, _arguments(condition.relation)) for condition in conditions]
+    checks = [(condition, names) for condition, names in checks if all(name in arrays for name in names)]
+
+    def block(part: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        for name, array in part.items():
+            _check_range(name, array, wanted[name], name in zero_allowed)
+        for condition, names in checks:
+            holds = _compiled(condition.relation)(*(part[name] for name in names))
+            if not np.all(holds):
+                given = _first_offence(holds, {name: part[name] for name in names})
+                raise InvalidInput(f"{label} needs {_plain(condition.relation)}, but {given}; {condition.sentence}")
+        result = _real(function(*part.values()))
+        if result.size and not (result.min() > -np.inf and result.max() < np.inf):
+            raise InvalidInput(f"{label} has no finite real value where {_first_offence(np.isfinite(result), part)}")
+        return result
+
+    whole = all(array.shape in ((), shape) for array in arrays.values())
+    size = math.prod(shape)
+    with np.errstate(all="ignore"):  # what overflows or is undefined is answered in words
+        if size <= _BLOCK or not whole:
+            return block(arrays)[()]
+        result = np.empty(size)
+        flat = {name: array.reshape(-1) if array.shape else array for name, array in arrays.items()}
+        for start in range(0, size, _BLOCK):
+            cut = slice(start, start + _BLOCK)
+            result[cut] = block({name: array[cut] if array.shape else array for name, array in flat.items()})
+    return result.reshape(shape)
 
 
-def _admissible(name: str, value: Any, symbol: Any, zero_allowed: bool) -> NDArray[np.float64]:
-    """Return the value as float64 if it lies in the range that the symbol's assumptions allow."""
-    wanted = _allowed(symbol, zero_allowed)
-    array = np.asarray(value)
+def _real(result: Any) -> NDArray[np.float64]:
+    """Return a result as float64, with nan where it is not real."""
+    values = np.asarray(result)
+    if np.iscomplexobj(values):
+        values = np.where(np.abs(values.imag) <= 1e-12 * np.abs(values.real), values.real, np.nan)
+    real: NDArray[np.float64] = values.astype(np.float64, copy=False)
+    return real
+
+
+def _arguments(expression: Any) -> list[str]:
+    return sorted(str(symbol.name) for symbol in expression.free_symbols)
+
+
+def _number_array(name: str, value: Any, symbol: Any, zero_allowed: bool) -> NDArray[np.float64]:
+    """Return the value as float64 if it is made of real numbers."""
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        array = np.array(None)
     if array.dtype.kind not in "iuf":
-        raise InvalidInput(f"{name} is {value!r}, but must be {wanted}")
-    array = array.astype(np.float64, copy=False)
+        raise InvalidInput(f"{name} is {value!r}, but must be {_allowed(symbol, zero_allowed)}")
+    return array.astype(np.float64, copy=False)
+
+
+def _check_range(name: str, array: NDArray[np.float64], symbol: Any, zero_allowed: bool) -> None:
+    """Refuse numbers outside the range that the symbol's assumptions allow."""
     if not array.size:
-        return array
+        return
     low, high = array.min(), array.max()
     if symbol.is_positive and not zero_allowed:
         admissible = low > 0 and high < np.inf
@@ -126,10 +163,10 @@ def _admissible(name: str, value: Any, symbol: Any, zero_allowed: bool) -> NDArr
         admissible = low > -np.inf and high < np.inf
     if not admissible:
         offender = high if np.isnan(low) or high == np.inf else low
-        raise InvalidInput(f"{name} is {offender:g}, but must be {wanted}")
+        raise InvalidInput(f"{name} is {offender:g}, but must be {_allowed(symbol, zero_allowed)}")
     if symbol.is_integer and not (array == np.floor(array)).all():
-        raise InvalidInput(f"{name} is {array[array != np.floor(array)].flat[0]:g}, but must be {wanted}")
-    return array
+        offender = array[array != np.floor(array)].flat[0]
+        raise InvalidInput(f"{name} is {offender:g}, but must be {_allowed(symbol, zero_allowed)}")
 
 
 def _allowed(symbol: Any, zero_allowed: bool) -> str:
@@ -157,6 +194,8 @@ def _compiled(expression: Any) -> Callable[..., Any]:
     special = any(
         not isinstance(part, (*_ELEMENTARY, sp.logic.boolalg.BooleanFunction)) for part in expression.atoms(sp.Function)
     )
+    if isinstance(expression, sp.Expr):
+        expression = sp.powsimp(expression, combine="base")  # one root of a product instead of a product of roots
     function: Callable[..., Any] = sp.lambdify(
         arguments, expression, modules=["scipy", "numpy"] if special else "numpy", cse=True
     )

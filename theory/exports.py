@@ -54,11 +54,11 @@ class _Marks(MathMLPresentationPrinter):  # type: ignore[misc]  # SymPy is untyp
     def _identifier(self, name: str) -> Any:
         base, _, below = self._texts.get(name, name).partition("_")
         identifier = self.dom.createElement("mi")
-        identifier.appendChild(self.dom.createTextNode(base))
+        identifier.appendChild(self.dom.createTextNode(escape(base)))
         if not below:
             return identifier
         lower = self.dom.createElement("mi")
-        lower.appendChild(self.dom.createTextNode(below))
+        lower.appendChild(self.dom.createTextNode(escape(below)))
         both = self.dom.createElement("msub")
         both.appendChild(identifier)
         both.appendChild(lower)
@@ -88,9 +88,9 @@ class _Marks(MathMLPresentationPrinter):  # type: ignore[misc]  # SymPy is untyp
 def formula(expression: Any, symbols: Mapping[str, Quantity]) -> str:
     r"""Return an expression as LaTeX, with the letters of the quantities.
 
-    >>> from weightdecay.theory.notation import quantities_in, symbols_of
+    >>> from weightdecay.theory.notation import quantities_named, symbols_of
     >>> lr, weight_decay = symbols_of("lr weight_decay")
-    >>> formula(lr * weight_decay, quantities_in([lr, weight_decay]))
+    >>> formula(lr * weight_decay, quantities_named(["lr", "weight_decay"]))
     '\\eta \\lambda'
     """
     return str(_Letters(symbols).doprint(sp.sympify(expression)))
@@ -261,12 +261,29 @@ def _tex(sentence: str) -> str:
 
 
 _SIGNS = {
+    "α": r"\alpha",
+    "β": r"\beta",
+    "γ": r"\gamma",
+    "δ": r"\delta",
+    "ε": r"\varepsilon",
     "η": r"\eta",
-    "λ": r"\lambda",
-    "μ": r"\mu",
     "θ": r"\theta",
     "κ": r"\kappa",
+    "λ": r"\lambda",
+    "μ": r"\mu",
+    "π": r"\pi",
+    "ρ": r"\rho",
+    "σ": r"\sigma",
     "τ": r"\tau",
+    "φ": r"\varphi",
+    "ω": r"\omega",
+    "Γ": r"\Gamma",
+    "Δ": r"\Delta",
+    "ᵀ": r"^{\mathsf T}",
+    "½": r"\tfrac12",
+    "∞": r"\infty",
+    "≈": r"\approx",
+    "→": r"\to",
     "Σ": r"\sum",
     "²": "^2",
     "³": "^3",

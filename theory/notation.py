@@ -207,12 +207,11 @@ def symbols_of(names: str) -> tuple[Any, ...]:
     return tuple(_BY_NAME[name].symbol for name in names.split())
 
 
-def quantities_in(symbols: Iterable[Any], own: Iterable[Quantity] = ()) -> dict[str, Quantity]:
-    """Return name -> quantity for symbols, found among `own` and in the glossary."""
-    known = {line.symbol: line for line in (*GLOSSARY, *own)}
-    found = {symbol.name: known[symbol] for symbol in symbols if symbol in known}
-    order = {line.name: place for place, line in enumerate((*GLOSSARY, *own))}
-    return dict(sorted(found.items(), key=lambda item: order[item[0]]))
+def quantities_named(names: Iterable[str], own: Iterable[Quantity] = ()) -> dict[str, Quantity]:
+    """Return name -> quantity for the names that `own` or else the glossary has, in the order of glossary and `own`."""
+    known = {line.name: line for line in GLOSSARY} | {line.name: line for line in own}
+    wanted = set(names)
+    return {name: line for name, line in known.items() if name in wanted}
 
 
 def glossary_markdown(quantities: Iterable[Quantity] = GLOSSARY) -> str:

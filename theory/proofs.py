@@ -304,7 +304,7 @@ def vanishes(residual: Any) -> bool:
         return True
     if residual.is_number:
         number = residual.evalf(30)
-        if number.is_number and abs(number) > 1e-20:
+        if not number.is_finite or abs(number) > 1e-20:
             return False
     elif _differs_numerically(residual):
         return False
@@ -319,7 +319,7 @@ def _as_exponentials(expression: Any) -> Any:
     """Write every power with a symbolic exponent as an exponential, so that a^x and exp(x log a) are seen to agree."""
     powers = expression.replace(
         lambda part: part.is_Pow and not part.exp.is_number and part.base != sp.E,
-        lambda part: sp.exp(sp.expand(part.exp * sp.expand_log(sp.log(part.base)))),
+        lambda part: sp.exp(sp.expand(sp.cancel(part.exp) * sp.expand_log(sp.log(part.base)))),
     )
     powers = powers.replace(sp.exp, lambda argument: sp.exp(sp.expand(argument)))
     return sp.expand(sp.powsimp(sp.expand_log(powers.expand(power_exp=False))), power_exp=False)
