@@ -3,8 +3,11 @@
 from .comparison import Comparison, Curve, Report
 from .configuration import TrainingConfig
 from .datasets import Dataset, Part, load_mnist
+from .experiments import experiments, run
 from .mlp import Mlp
+from .provenance import code_checksum, provenance
 from .record import Recording, TrainingRecord
+from .sweep import Run, train_all
 from .training import train, train_ensemble
 
 __all__ = [
@@ -15,9 +18,15 @@ __all__ = [
     "Part",
     "Recording",
     "Report",
+    "Run",
     "TrainingConfig",
     "TrainingRecord",
+    "code_checksum",
+    "experiments",
     "load_mnist",
+    "provenance",
+    "run",
     "train",
+    "train_all",
     "train_ensemble",
 ]

@@ -10,7 +10,6 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import theory
 from ..errors import InvalidInput, check_choice, check_count, check_nonnegative, check_positive
 from ..simulate import Schedule, as_schedule, schedule_from_dict
 
@@ -217,7 +216,7 @@ class TrainingConfig:
         schedule = as_schedule(self.regularization, self.epochs * self.steps_per_epoch(n_train))
         if self.convention == "pytorch":
             return schedule
-        return lambda steps: theory.derive("convention-nielsen").numeric(lmbda=schedule(steps), n_train=n_train)
+        return lambda steps: schedule(steps) / n_train
 
     def tabulate(self, n_train: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return learning rate and decay coefficient of every step.

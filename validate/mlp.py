@@ -33,7 +33,7 @@ def activate(name: str, z: Array) -> Array:
         return expit(z)
     if name == "tanh":
         return np.tanh(z)
-    return np.maximum(z, 0) if name == "relu" else z
+    return z if name == "linear" else z * (z > 0)
 
 
 def derivative(name: str, a: Array) -> Array:
@@ -42,11 +42,14 @@ def derivative(name: str, a: Array) -> Array:
     >>> float(derivative("sigmoid", np.array(0.5)))
     0.25
     """
+    slope: Array = np.ones_like(a)
     if name == "sigmoid":
-        return a * (1 - a)
-    if name == "tanh":
-        return 1 - a * a
-    return (a > 0).astype(a.dtype) if name == "relu" else np.ones_like(a)
+        slope = a * (1 - a)
+    elif name == "tanh":
+        slope = 1 - a * a
+    elif name == "relu":
+        slope = slope * (a > 0)
+    return slope
 
 
 def predict(name: str, logits: Array) -> Array:

@@ -20,7 +20,7 @@ from .mlp import Mlp, evaluate
 from .record import Recording, TrainingRecord
 from .training_step import Networks, Workspace
 
-__all__ = ["train", "train_ensemble"]
+__all__ = ["check_fit", "train", "train_ensemble"]
 
 Array = NDArray[Any]
 Progress = Callable[[int, int, str], None]
@@ -145,7 +145,8 @@ def _told(config: TrainingConfig) -> dict[str, Any]:
     }
 
 
-def _check_together(configs: Sequence[TrainingConfig], data: Dataset) -> None:
+def check_fit(configs: Sequence[TrainingConfig], data: Dataset) -> None:
+    """Raise InvalidInput if the configurations cannot be trained together on the data."""
     first = configs[0]
     for name in ("layers", "batch_size", "epochs", "activation", "output", "biases", "decay_biases", "dtype"):
         values = {getattr(config, name) for config in configs}
@@ -254,7 +255,7 @@ def _train(
     record: Recording | None,
     progress: Progress | None,
 ) -> list[TrainingRecord]:
-    _check_together(configs, data)
+    check_fit(configs, data)
     config, n_train, n_runs = configs[0], data.n_train, len(configs)
     per_epoch = config.steps_per_epoch(n_train)
     n_steps = config.epochs * per_epoch

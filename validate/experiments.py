@@ -1,0 +1,87 @@
+"""Find and run the experiments by name."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..errors import InvalidInput, check_choice, check_rng
+from .comparison import Report
+from .datasets import Dataset, load_mnist
+
+__all__ = ["experiments", "run"]
+
+_NAMES = ("founding-question",)  # each is the function `run` of the module of that name
+
+
+def experiments() -> tuple[str, ...]:
+    """Return the names of all experiments.
+
+    >>> "founding-question" in experiments()
+    True
+    """
+    return _NAMES
+
+
+def run(
+    name: str,
+    *,
+    scale: str = "quick",
+    n_jobs: int | None = None,
+    rng: np.random.Generator | int = 0,
+    data: Dataset | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+    **options: Any,
+) -> Report:
+    """Run one experiment.
+
+    Parameters
+    ----------
+    name : str
+        One of `experiments`.
+    scale : {"quick", "full"}, optional
+        Whether to answer in a minute or with small error bars.
+    n_jobs : int, optional
+        Number of processes; by default one for each processor. The result does not depend on it.
+    rng : Generator or int, optional
+        Source of all random numbers.
+    data : Dataset, optional
+        What to train on; by default the MNIST of the package.
+    progress : callable, optional
+        Called as progress(done, total, what).
+    **options
+        Options of the experiment itself; None stands for its default.
+
+    Returns
+    -------
+    Report
+        Comparisons, curves, provenance.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no such experiment, scale or option, or a value is outside its range.
+    """
+    check_choice("experiment", name, _NAMES)
+    check_choice("scale", scale, ["quick", "full"])
+    experiment = importlib.import_module(f".{name.replace('-', '_')}", __package__).run
+    standard = {"scale", "n_jobs", "rng", "data", "progress"}
+    allowed = [option for option in inspect.signature(experiment).parameters if option not in standard]
+    for option in options:
+        if option not in allowed:
+            raise InvalidInput(f"{name} has no option {option!r}; it has: {', '.join(allowed) or 'none'}")
+    given = {option: value for option, value in options.items() if value is not None}
+    generator = check_rng(rng)
+    report: Report = experiment(
+        scale=scale,
+        n_jobs=n_jobs,
+        rng=generator if isinstance(rng, np.random.Generator) else rng,
+        data=load_mnist() if data is None else data,
+        progress=progress,
+        **given,
+    )
+    return report
