@@ -10,6 +10,7 @@
 from . import (
     bounds,
     collapse,
+    conventions,
     fluctuation_dissipation,
     linear_networks,
     linear_products,
@@ -17,13 +18,17 @@ from . import (
     output_layer,
     pure_decay,
     radial_equation,
+    saturation,
 )
+from .conventions import CONVENTIONS, convert
 from .derivation import Derivation, Stability, Step, derivation, derive, names
 from .evaluation import Condition
 from .notation import GLOSSARY, Quantity, glossary_markdown, quantity, symbols_of
 from .proofs import Proof
+from .saturation import saturation_ratio
 
 __all__ = [
+    "CONVENTIONS",
     "GLOSSARY",
     "Condition",
     "Derivation",
@@ -33,6 +38,8 @@ __all__ = [
     "Step",
     "bounds",
     "collapse",
+    "conventions",
+    "convert",
     "derivation",
     "derive",
     "fluctuation_dissipation",
@@ -45,5 +52,7 @@ __all__ = [
     "pure_decay",
     "quantity",
     "radial_equation",
+    "saturation",
+    "saturation_ratio",
     "symbols_of",
 ]

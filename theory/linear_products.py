@@ -144,7 +144,7 @@ def product_flow() -> Derivation:
         ),
         Step(
             "all",
-            "and all layers together, balanced so that the next layer's transpose times itself is this one times its, by",
+            "and all layers together, balanced with their neighbours, by",
             equation(rate.symbol, -L * lam * W - general),
             proof(
                 "written out for depths 2, 3 and 4, with the balance of neighbouring layers put in, it agrees with the "
