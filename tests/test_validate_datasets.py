@@ -398,6 +398,20 @@ def test_a_lying_header_in_an_archive_is_refused(tmp_path, header, message):
         load_mnist(member_archive(tmp_path / "own.npz", header, b""))
 
 
+def test_a_header_of_fifty_megabytes_is_not_unpacked(tmp_path):
+    with zipfile.ZipFile(tmp_path / "own.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name in ("images.npy", "labels.npy"):
+            archive.writestr(name, b"\x93NUMPY\x02\x00" + struct.pack("<I", 50_000_000) + b" " * 50_000_000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="images is not a plain array of integers"):
+            load_mnist(tmp_path / "own.npz")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 5_000_000
+
+
 def test_an_archive_bomb_is_not_unpacked(tmp_path):
     header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (9, 1, 1), }\n"
     path = member_archive(tmp_path / "own.npz", header, bytes(50_000_000))
