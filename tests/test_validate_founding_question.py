@@ -87,7 +87,8 @@ def test_the_budget_closes_over_every_epoch(small_data):
 
 def test_the_result_does_not_depend_on_the_number_of_processes(small_data, small_report):
     again = validate.run("founding-question", data=small_data, n_jobs=2, hidden=6, epochs=4, lmbda=0.5, rng=3)
-    assert json.dumps(again.to_dict()) == json.dumps(small_report.to_dict())
+    for part in ("comparisons", "curves"):
+        assert json.dumps(again.to_dict()[part]) == json.dumps(small_report.to_dict()[part])
     other = validate.run("founding-question", data=small_data, n_jobs=1, hidden=6, epochs=4, lmbda=0.5, rng=4)
     assert other.comparisons[3].measured != small_report.comparisons[3].measured
 
