@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -59,13 +59,14 @@ def plan_pieces(
     pieces = []
     for begin, stop in pairwise(edges.tolist()):
         ratio = (stop - begin) / longest
-        n_steps = max(1, round(ratio) if abs(ratio - round(ratio)) < 1e-6 else math.ceil(ratio))
-        if exactly and abs(ratio - n_steps) >= 1e-6:
+        fits = round(ratio) > 0 and abs(ratio - round(ratio)) < 1e-9 * ratio  # off by rounding only
+        n_steps = round(ratio) if fits else math.ceil(ratio)
+        if exactly and not fits:
             raise InvalidInput(
                 f"the time {stop:g} does not lie on the grid of the shared Brownian paths, whose step is {longest:g}; "
                 "choose t_eval and breaks on it"
             )
-        pieces.append((begin, longest if exactly else (stop - begin) / n_steps, n_steps, bool(np.isin(stop, t_eval))))
+        pieces.append((begin, longest if fits else (stop - begin) / n_steps, n_steps, bool(np.isin(stop, t_eval))))
     return tuple(pieces)
 
 
@@ -135,8 +136,10 @@ def _run_block(
             if plan.level is not None:
                 passage = _FirstPassage(plan, rows, [np.random.Generator(kind(stream)) for stream in passages])
             draw = _Draw(sources, (rows.shape[0], plan.problem.n_noise), plan.scheme, shared)
+            problem = plan.problem if watch > 1 else _watched(plan.problem)
             try:
-                return _walk(plan, rows.copy(), draw, passage, watch), passage.times if passage is not None else None
+                kept = _walk(replace(plan, problem=problem), rows.copy(), draw, passage, watch)
+                return kept, passage.times if passage is not None else None
             except _NotFiniteError:
                 continue
     raise IntegrationError("the state left the finite numbers; use a smaller dt")
@@ -153,7 +156,6 @@ def _walk(plan: Plan, y: FloatArray, draw: _Draw, passage: _FirstPassage | None,
         kept[:, 0] = y
         column = 1
     f = Coefficients(plan.problem, y.shape)
-    before = y.copy() if watch == 1 else y
     for begin, h, n_steps, keep in plan.pieces:
         if plan.scheme is None:
             y = draw.transitions(plan.problem, y, h)
@@ -162,32 +164,40 @@ def _walk(plan: Plan, y: FloatArray, draw: _Draw, passage: _FirstPassage | None,
             for step in range(n_steps):
                 t = begin + step * h
                 dW, dZ = draw.increments(h)
-                if watch == 1:
-                    before = y.copy()
                 if passage is not None:
                     passage.before(f, t, h, y)
                 plan.scheme.step(f, t, h, y, dW, dZ)
                 if passage is not None:
                     passage.after(t, h, y)
                 if (step % watch == watch - 1 or step == n_steps - 1) and not np.isfinite(y.sum()):
-                    _complain(f, t, before, y, watch)
+                    _complain(t, y, watch)
         if keep:
             kept[:, column] = np.maximum(y, 0.0) if plan.problem.positive else y
             column += 1
     return kept
 
 
-def _complain(f: Coefficients, t: float, before: FloatArray, y: FloatArray, watch: int) -> None:
+def _complain(t: float, y: FloatArray, watch: int) -> None:
     if np.all(np.isfinite(y)):
         return  # only the sum overflowed
     if watch > 1:
         raise _NotFiniteError
-    for name in ("drift", "diffusion"):
-        value = getattr(f, name)(t, before)
-        if not np.all(np.isfinite(value)):
-            raise IntegrationError(not_finite(name, t, before, value))
-    row = int(np.argmax(~np.isfinite(y).all(axis=1)))
-    raise IntegrationError(f"the state left the finite numbers at t={t:g} from y={before[row]}; use a smaller dt")
+    raise IntegrationError(f"the state left the finite numbers in the step from t={t:g}; use a smaller dt")
+
+
+def _watched(problem: Problem) -> Problem:
+    """Return the same problem with coefficients that say when they are not finite."""
+
+    def watched(name: str, coefficient: Callable[..., Any] | None) -> Callable[..., Any]:
+        def checked(t: float, y: FloatArray) -> Any:
+            value = coefficient(t, y)  # type: ignore[misc]  # a stochastic problem has both
+            if not np.all(np.isfinite(value)):
+                raise IntegrationError(f"{not_finite(name, t, y, value)}; if the state ran away, use a smaller dt")
+            return value
+
+        return checked
+
+    return replace(problem, drift=watched("drift", problem.drift), diffusion=watched("diffusion", problem.diffusion))
 
 
 class _Draw:
