@@ -111,9 +111,9 @@ def test_docstrings_cite_only_keys_that_exist():
         for room in ("theory", "simulate", "validate", "figures")
         for path in resources.files("weightdecay").joinpath(room).iterdir()
         if path.name.endswith(".py")
-        for key in re.findall(r"citation key ([a-z0-9]+)", path.read_text(encoding="utf-8"))
+        for key in re.findall(r"\b[a-z]{2,}(?:19|20)[0-9]{2}[a-z]*\b", path.read_text(encoding="utf-8"))
     }
-    assert cited, "the pattern no longer finds any citation"
+    assert "lecun1998" in cited, "the pattern no longer finds what validate/datasets.py cites"
     assert set() == cited - set(ENTRIES)
 
 
