@@ -204,11 +204,20 @@ def test_dead_pixels_feed_weights_that_decay_exactly(small_data, dtype):
     np.testing.assert_allclose(ratio, (1 - 0.1 * 0.001) ** record.steps[-1], rtol=1e-13)
 
 
-def test_strong_decay_for_many_steps_neither_overflows_nor_underflows(small_data):
-    chosen = config(dtype="float32", lr=0.5, weight_decay=1.9, epochs=30)
-    record = train(chosen, small_data, rng=0)
-    expected, _ = textbook(config(lr=0.5, weight_decay=1.9, epochs=30), small_data, np.random.default_rng(0))
+@pytest.mark.parametrize("decay_biases", [False, True])
+def test_strong_decay_for_many_steps_neither_overflows_nor_underflows(small_data, decay_biases):
+    options = {"lr": 0.5, "weight_decay": 1.9, "epochs": 30, "decay_biases": decay_biases}
+    record = train(config(**options, dtype="float32"), small_data, rng=0)
+    expected, _ = textbook(config(**options), small_data, np.random.default_rng(0))
     np.testing.assert_allclose(record.final.weights[1], expected.weights[1], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(record.final.biases[1], expected.biases[1], rtol=1e-4, atol=1e-6)
+
+
+def test_softmax_survives_logits_beyond_the_range_of_exp(small_data):
+    options = {"output": "softmax", "initialization": 300.0, "lr": 0.01, "epochs": 1}
+    record = train(config(**options, dtype="float32"), small_data, rng=0)
+    expected, _ = textbook(config(**options), small_data, np.random.default_rng(0))
+    np.testing.assert_allclose(record.final.weights[1], expected.weights[1], rtol=1e-5)
 
 
 def test_records_stand_at_the_steps_that_were_asked_for(small_data):

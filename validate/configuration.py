@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import InvalidInput, check_choice, check_count, check_nonnegative, check_positive
 from ..simulate import Schedule, as_schedule, schedule_from_dict
+from ..theory import derive
 
 __all__ = ["ACTIVATIONS", "INITIALIZATIONS", "OUTPUTS", "Hyperparameter", "TrainingConfig"]
 
@@ -216,7 +217,7 @@ class TrainingConfig:
         schedule = as_schedule(self.regularization, self.epochs * self.steps_per_epoch(n_train))
         if self.convention == "pytorch":
             return schedule
-        return lambda steps: schedule(steps) / n_train
+        return lambda steps: derive("convention-nielsen").numeric(lmbda=schedule(steps), n_train=n_train)
 
     def tabulate(self, n_train: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return learning rate and decay coefficient of every step.

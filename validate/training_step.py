@@ -163,12 +163,12 @@ class _Probes:
             bias_gradient = errors.sum(axis=2) / m
             found["bias_pull"][..., layer] = -np.einsum("kro,kro->kr", bias_gradient, biases) / gain
             found["bias_gradient_power"][..., layer] = np.einsum("kro,kro->kr", bias_gradient, bias_gradient)
-            inputs = space.by_run(self.units[layer - 1][:n_steps]) if layer else space.pixels_by_run()[:n_steps]
+            inputs = space.by_run(self.units[layer - 1][:n_steps]) if layer else space.pixels_by_run(n_steps)
             # ||D^T A||^2 = <D D^T, A A^T> needs no gradient matrix
             overlap = np.einsum("krij,krij->kr", _gram(inputs), _gram(errors))
             found["gradient_power"][..., layer] = overlap / (m * space.unit_gain[layer]) ** 2
         logits = space.by_run(self.pre_activations[-1][:n_steps]).astype(np.float64) / space.pre_gain[-1]
-        found["cost"] = cost(config.output, logits, space.targets_by_run()[:n_steps]).mean(axis=2)
+        found["cost"] = cost(config.output, logits, space.targets_by_run(n_steps)).mean(axis=2)
         found["predictive_entropy"] = predictive_entropy(config.output, logits).mean(axis=2)
         return found
 
@@ -214,14 +214,14 @@ class Workspace:
         """Return the units of a layer, (..., batch_size, n_runs * width), seen as (..., n_runs, batch_size, width)."""
         return rows.reshape(*rows.shape[:-1], self.n_runs, -1).swapaxes(-3, -2)
 
-    def pixels_by_run(self) -> Array:
-        """Return the stored pixels, (n_slots, n_runs, batch_size, n_inputs)."""
-        n_slots, _, *rest = self.pixels.shape
-        return np.broadcast_to(self.pixels, (n_slots, self.n_runs, *rest))
+    def pixels_by_run(self, n_steps: int) -> Array:
+        """Return the pixels of the first steps, (n_steps, n_runs, batch_size, n_inputs)."""
+        pixels = self.pixels[:n_steps]
+        return np.broadcast_to(pixels, (n_steps, self.n_runs, *pixels.shape[2:]))
 
-    def targets_by_run(self) -> Array:
-        """Return the targets y, (n_slots, n_runs or 1, batch_size, n_outputs)."""
-        return self.targets.swapaxes(1, 2) + self.target_shift
+    def targets_by_run(self, n_steps: int) -> Array:
+        """Return the targets y of the first steps, (n_steps, n_runs or 1, batch_size, n_outputs)."""
+        return self.targets[:n_steps].swapaxes(1, 2) + self.target_shift
 
     def load(self, order: NDArray[np.int64]) -> None:
         """Fetch the examples `order`, (n_sets, n_steps * batch_size), into the first slots."""
