@@ -59,16 +59,16 @@ def variance_curves(findings: Findings, *, of_student: bool) -> list[Curve]:
     return curves
 
 
-def budget_curves(findings: Findings) -> list[Curve]:
+def budget_curves(findings: Findings, suffix: str = "") -> list[Curve]:
     """Return what decay takes from each layer and what pull and noise give, epoch by epoch."""
     middles = (findings.epochs[1:] + findings.epochs[:-1]) / 2
     curves = []
     for layer in range(len(findings.n_weights)):
         books = [findings.budget(record, layer) for record in findings.records]
-        for name, label in (("decay", "loss to decay"), ("pull", "gain by pull"), ("noise", "gain by noise")):
-            values = [book[name] for book in books]
-            panel = f"budget of layer {layer + 2}"
-            curves.append(_curve(label, panel, "experiment", middles, values, "gradient times weight", "nat"))
+        for entry, label in (("decay", "loss to decay"), ("pull", "gain by pull"), ("noise", "gain by noise")):
+            values = [book[entry] for book in books]
+            panel, name = f"budget of layer {layer + 2}{suffix}", f"layer {layer + 2}, {label}{suffix}"
+            curves.append(_curve(name, panel, "experiment", middles, values, "gradient times weight", "nat"))
     return curves
 
 
@@ -119,7 +119,7 @@ def tail_off_curves(findings: Findings) -> list[Curve]:
         curves += [
             _curve(f"{label}, trained", panel, "experiment", findings.epochs, trained, y_name),
             _curve(
-                f"{label}, size where decay, pull and noise balance",
+                f"{label}, size at which decay, pull and noise balance",
                 panel,
                 "theory",
                 findings.epochs[1:],
@@ -128,4 +128,4 @@ def tail_off_curves(findings: Findings) -> list[Curve]:
             ),
             _curve(f"{label}, decay alone", panel, "theory", findings.epochs, floor, y_name),
         ]
-    return curves
+    return [*curves, *budget_curves(findings, ", long run")]
