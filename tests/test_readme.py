@@ -1,0 +1,42 @@
+"""The README's examples run, its generated sections are fresh, and its links lead somewhere."""
+
+import doctest
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def test_examples_print_what_the_readme_says():
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    failed, attempted = doctest.testfile(str(README), module_relative=False, optionflags=flags)
+    assert attempted > 5
+    assert failed == 0
+
+
+def test_generated_sections_are_what_the_code_gives(monkeypatch):
+    monkeypatch.syspath_prepend(str(README.parent / "tests"))
+    import readme_sections
+
+    text = README.read_text()
+    assert readme_sections.refreshed(text) == text, "run: python tests/readme_sections.py"
+    del sys.modules["readme_sections"]
+
+
+def test_a_stale_number_is_noticed(monkeypatch):
+    monkeypatch.syspath_prepend(str(README.parent / "tests"))
+    import readme_sections
+
+    text = README.read_text()
+    stale = re.sub(r"(Decay alone would take )(\d+)", r"\g<1>1\2", text)
+    assert stale != text
+    assert readme_sections.refreshed(stale) == text
+    del sys.modules["readme_sections"]
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\((?!http)([^)#]+)\)", README.read_text()))
+def test_links_lead_to_files(link):
+    assert (README.parent / link).is_file()
