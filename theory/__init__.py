@@ -15,11 +15,15 @@ from . import (
     linear_networks,
     linear_products,
     networks,
+    nielsen,
+    norm_flow,
     output_layer,
     pure_decay,
     radial_equation,
     saturation,
 )
+from .catalogue import derivations_markdown
+from .claims import Claim, LayerRun, nielsen_claims
 from .conventions import CONVENTIONS, convert
 from .derivation import Derivation, Stability, Step, derivation, derive, names
 from .evaluation import Condition
@@ -30,8 +34,10 @@ from .saturation import saturation_ratio
 __all__ = [
     "CONVENTIONS",
     "GLOSSARY",
+    "Claim",
     "Condition",
     "Derivation",
+    "LayerRun",
     "Proof",
     "Quantity",
     "Stability",
@@ -41,6 +47,7 @@ __all__ = [
     "conventions",
     "convert",
     "derivation",
+    "derivations_markdown",
     "derive",
     "fluctuation_dissipation",
     "glossary_markdown",
@@ -48,6 +55,9 @@ __all__ = [
     "linear_products",
     "names",
     "networks",
+    "nielsen",
+    "nielsen_claims",
+    "norm_flow",
     "output_layer",
     "pure_decay",
     "quantity",

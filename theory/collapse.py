@@ -11,7 +11,7 @@ from .derivation import Derivation, Stability, Step, derivation
 from .notation import quantity, symbols_of
 from .proofs import definition, equation, premise, proof
 
-__all__ = ["collapse_threshold"]
+__all__ = ["collapse_threshold", "collapse_threshold_relu"]
 
 (_weight_decay,) = symbols_of("weight_decay")
 
@@ -205,3 +205,118 @@ def _larger_rate(slope: Any, signal: Any, largest: Any) -> Any:
         )
 
     return residual
+
+
+@derivation("collapse-threshold-relu")
+def collapse_threshold_relu() -> Derivation:
+    """Derive that zero weights of a ReLU network are stable for weight_decay > max_u |E[(y - p0) relu(u.x)]|."""
+    change = quantity("loss_change", "\\Delta F", "ΔF", "loss", "change of the regularized loss", real=True)
+    size = quantity(
+        "aligned", "q", "q", "weight", "norm of the in-weights and of the out-weights of a unit", positive=True
+    )
+    along = quantity(
+        "relu_signal",
+        "\\tau_{u}",
+        "τ_u",
+        "loss / weight²",
+        "‖E[(y − p0) relu(u·x)]‖ for a unit vector u",
+        nonnegative=True,
+    )
+    largest = quantity(
+        "relu_signal_max", "\\tau", "τ", "loss / weight²", "its maximum over unit vectors", positive=True
+    )
+    rate = quantity(
+        "growth_rate", "\\rho", "ρ", "loss / weight²", "growth rate of a unit along its best direction", real=True
+    )
+    threshold = quantity(
+        "weight_decay_threshold",
+        "\\lambda_{c}",
+        "λ_c",
+        "loss / weight²",
+        "decay above which zero is stable",
+        positive=True,
+    )
+    inner = quantity("inner", "u", "u", "weight", "norm of the in-weights of a unit", positive=True)
+    outer = quantity("outer", "v", "v", "weight", "norm of its out-weights", positive=True)
+    q, u, v = size.symbol, inner.symbol, outer.symbol
+    t = sp.Symbol("time", nonnegative=True)
+    moving = sp.Function("aligned", positive=True)
+    steps = (
+        Step(
+            "loss",
+            "With in-weights u along a unit vector and out-weights v along the mean residual they meet, relu(u x) is u "
+            "times its value at the unit vector, whatever the size, and the loss changes to second order by",
+            equation(change.symbol, -along.symbol * u * v + _weight_decay * (u**2 + v**2) / 2),
+            premise(),
+        ),
+        Step(
+            "balanced",
+            "At a given product of both the penalty is least when they are equal:",
+            equation(change.symbol, (_weight_decay - along.symbol) * q**2),
+            proof(
+                "both put equal; at fixed product the derivative of the penalty vanishes there",
+                lambda expression, earlier: (
+                    expression.rhs - earlier["loss"].rhs.subs({u: q, v: q}),
+                    sp.diff(earlier["loss"].rhs.subs(v, q**2 / u), u).subs(u, q),
+                ),
+            ),
+        ),
+        Step(
+            "flow",
+            "Gradient flow of either then is",
+            equation(sp.Derivative(moving(t), t), (along.symbol - _weight_decay) * moving(t)),
+            proof(
+                "minus the derivative of the loss with respect to one of them, with both equal",
+                lambda expression, earlier: (
+                    expression.rhs.subs(moving(t), q) + sp.diff(earlier["loss"].rhs, u).subs({u: q, v: q}),
+                    expression.lhs - sp.Derivative(moving(t), t),
+                ),
+            ),
+        ),
+        Step(
+            "growth",
+            "The best direction grows at the rate",
+            equation(rate.symbol, largest.symbol - _weight_decay),
+            proof(
+                "slope of the flow for the largest signal",
+                lambda expression, earlier: (
+                    sp.diff(earlier["flow"].rhs, moving(t)).subs(along.symbol, largest.symbol) - expression.rhs,
+                ),
+            ),
+        ),
+        Step(
+            "threshold",
+            "which vanishes at the threshold.",
+            equation(threshold.symbol, largest.symbol),
+            proof(
+                "put back into the growth rate, which vanishes there",
+                lambda expression, earlier: (earlier["growth"].rhs.subs(_weight_decay, expression.rhs),),
+            ),
+        ),
+    )
+    found = {part.key: part.expression for part in steps}
+    return Derivation(
+        name="collapse-threshold-relu",
+        title="The collapse threshold of a two-layer ReLU network",
+        assumptions=(
+            "Two layers of weights with ReLU between, no hidden biases; p0 is the output at zero weights.",
+            "Units add up to this order, so that the best single unit decides.",
+            "Finding the best unit vector is a small non-convex maximization, which is left to whoever has the data.",
+        ),
+        steps=steps,
+        equation=found["flow"],
+        results={"weight_decay_threshold": found["threshold"].rhs, "growth_rate": found["growth"].rhs},
+        fixed_points=({moving(t): sp.S.Zero},),
+        stability=(
+            Stability(
+                state=moving(t),
+                kind="flow",
+                fixed_point=0,
+                jacobian=along.symbol - _weight_decay,
+                stable=along.symbol < _weight_decay,
+                sentence="Zero weights are stable where the decay exceeds the signal of every direction.",
+            ),
+        ),
+        references=("ziyinueda2022", "du2018"),
+        quantities=(change, size, along, largest, rate, threshold, inner, outer),
+    )

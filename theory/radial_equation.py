@@ -1,4 +1,4 @@
-"""Derive what one step does to the squared norm of a block of weights, and the flow that many small steps make."""
+"""Derive what one step does to the squared norm of a block of weights, exactly, and where it balances."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import sympy as sp
 
-from .derivation import Derivation, Stability, Step, by_derivation, derivation, derive
+from .derivation import Derivation, Stability, Step, derivation
 from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import (
@@ -20,9 +20,9 @@ from .proofs import (
     proof,
 )
 
-__all__ = ["norm_flow", "radial_step"]
+__all__ = ["radial_step", "update_balance"]
 
-_lr, _weight_decay, _n_weights, _n_steps, _time = symbols_of("lr weight_decay n_weights n_steps time")
+_lr, _weight_decay, _n_weights, _n_steps = symbols_of("lr weight_decay n_weights n_steps")
 _norm_squared, _norm_squared_next, _norm_squared_start = symbols_of("norm_squared norm_squared_next norm_squared_start")
 (_stationary,) = symbols_of("norm_squared_stationary")
 _radial_pull, _gradient_power = symbols_of("radial_pull gradient_power")
@@ -250,136 +250,89 @@ def radial_step() -> Derivation:
     )
 
 
-@derivation("norm-flow")
-def norm_flow() -> Derivation:
-    """Derive the continuous norm equation, its solution for constant pull, its fixed point and its times."""
-    norm = sp.Function("norm_squared", positive=True)
-    t = _time
-    change = quantity("rate", "\\dot R", "Ṙ", "loss", "rate of change of the squared norm, per unit of time", real=True)
-    target = quantity("norm_squared_target", "R_{1}", "R_1", "weight²", "squared norm to reach", positive=True)
-    needed = quantity("time_to_norm_squared", "t_{1}", "t_1", "weight² / loss", "time to reach it", real=True)
-    constant = quantity(
-        "time_constant", "\\tau_{R}", "τ_R", "weight² / loss", "time constant of the squared norm", positive=True
+@derivation("update-balance")
+def update_balance() -> Derivation:
+    """Derive the stationary squared norm under decoupled decay and any update, from its power and overlap."""
+    weight, after, update = (sp.IndexedBase(sp.Symbol(name, real=True)) for name in ("weight", "weight_next", "update"))
+    index = sp.Symbol("i", integer=True)
+    block = (index, 1, _n_weights)
+    power = quantity(
+        "update_power", "U^{2}", "U²", "(loss/weight)²", "second moment E‖u‖² of the update", positive=True
     )
-    in_steps = quantity("time_constant_steps", "k_{R}", "k_R", "1", "the same in steps", positive=True)
-    rate = -2 * _weight_decay * _norm_squared + 2 * _radial_pull + _lr * _gradient_power
-    stationary = (2 * _radial_pull + _lr * _gradient_power) / (2 * _weight_decay)
-    solution = stationary + (_norm_squared_start - stationary) * sp.exp(-2 * _weight_decay * t)
-
-    def slow(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
-        per_time = sp.expand((earlier["step"].rhs - _norm_squared) / _lr)
-        noise = _gradient_power * per_time.coeff(_gradient_power)
-        return (sp.limit(per_time - noise, _lr, 0) + noise - expression.rhs,)
-
-    def solves(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
-        flow = difference(earlier["flow"]).subs(norm(t), expression.rhs).doit()
-        return (sp.expand(flow), expression.rhs.subs(t, 0) - _norm_squared_start)
-
+    overlap = quantity("overlap", "O", "O", "loss", "E⟨w, u⟩: update with the weights before it", real=True)
+    left = 1 - _EPS
     steps = (
         Step(
-            "step",
-            "One step does this to the squared norm (derivation radial-step).",
-            equation(_norm_squared_next, derive("radial-step").results["norm_squared_next"]),
-            by_derivation("radial-step", "norm_squared_next"),
+            "update",
+            "Decoupled decay shrinks the weights and then adds the update u of any optimizer.",
+            equation(after[index], left * weight[index] - _lr * update[index]),
+            premise(),
+        ),
+        Step("norm", "With the squared norm", equation(_norm_squared, sp.Sum(weight[index] ** 2, block)), definition()),
+        Step("next", "before and after,", equation(_norm_squared_next, sp.Sum(after[index] ** 2, block)), definition()),
+        Step("power", "the update's power", equation(power.symbol, sp.Sum(update[index] ** 2, block)), definition()),
+        Step(
+            "overlap",
+            "and its overlap with the weights,",
+            equation(overlap.symbol, sp.Sum(weight[index] * update[index], block)),
+            definition(),
         ),
         Step(
-            "rate",
-            "With time counted as learning rate times steps, small steps give a rate; gradient noise is kept, "
-            "since its power may be as large as one over the learning rate.",
-            equation(change.symbol, rate),
-            proof("limit of (R' − R)/lr for lr to 0, the noise term held", slow),
-        ),
-        Step(
-            "flow",
-            "That is a linear equation for the squared norm in time.",
-            equation(sp.Derivative(norm(t), t), rate.subs(_norm_squared, norm(t))),
-            proof(
-                "the rate, at the squared norm of the time",
-                lambda expression, earlier: (
-                    expression.rhs - earlier["rate"].rhs.subs(_norm_squared, norm(t)),
-                    *(() if expression.lhs == sp.Derivative(norm(t), t) else (sp.false,)),
-                ),
+            "radial",
+            "one step gives",
+            equation(
+                _norm_squared_next,
+                left**2 * _norm_squared - 2 * _lr * left * overlap.symbol + _lr**2 * power.symbol,
             ),
+            by_summation("norm", "next", "power", "overlap", "update"),
         ),
         Step(
             "stationary",
-            "It rests where decay takes what pull and noise give.",
-            equation(_stationary, stationary),
-            proof(
-                "put back into the rate, which vanishes there",
-                lambda expression, earlier: (earlier["rate"].rhs.subs(_norm_squared, expression.rhs),),
-            ),
-        ),
-        Step(
-            "solution",
-            "For constant pull and noise the solution is",
-            equation(norm(t), solution),
-            proof("put back into its differential equation, which it fulfils, and right at the start", solves),
-        ),
-        Step(
-            "constant",
-            "The distance to the stationary size falls by e in",
-            equation(constant.symbol, 1 / (2 * _weight_decay)),
-            proof(
-                "one over minus the slope of the rate",
-                lambda expression, earlier: (expression.rhs + 1 / sp.diff(earlier["rate"].rhs, _norm_squared),),
-            ),
-        ),
-        Step(
-            "constant-steps",
-            "in steps,",
-            equation(in_steps.symbol, 1 / (2 * _lr * _weight_decay)),
-            proof(
-                "the time constant over the learning rate",
-                lambda expression, earlier: (expression.rhs - earlier["constant"].rhs / _lr,),
-            ),
-        ),
-        Step(
-            "time-to",
-            "and a given squared norm is reached after",
+            "and where the squared norm is stationary on average",
             equation(
-                needed.symbol,
-                sp.log((_norm_squared_start - stationary) / (target.symbol - stationary)) / (2 * _weight_decay),
+                _stationary,
+                (_lr * power.symbol - 2 * left * overlap.symbol) / (_weight_decay * (2 - _EPS)),
             ),
             proof(
-                "put back into the solution, which then is the norm to reach",
+                "put back into the equation of one step with the same norm before and after, which it fulfils",
                 lambda expression, earlier: (
-                    sp.cancel(earlier["solution"].rhs.subs(t, expression.rhs) - target.symbol),
+                    difference(earlier["radial"]).subs(
+                        dict.fromkeys((_norm_squared_next, _norm_squared), expression.rhs)
+                    ),
                 ),
             ),
         ),
     )
     found = {part.key: part.expression for part in steps}
     return Derivation(
-        name="norm-flow",
-        title="The norm equation in continuous time, and its solution for constant pull",
+        name="update-balance",
+        title="The balance of any optimizer with decoupled decay",
         assumptions=(
-            "The decay of one step is small, so that the norm changes little per step.",
-            "The solution and the time to a size need constant pull and gradient power; the equation does not.",
+            "Decoupled decay; the update may come from any optimizer and remember anything.",
+            "Power and overlap are means over steps, in a run whose squared norm no longer drifts.",
         ),
         steps=steps,
-        equation=found["flow"],
-        results={
-            "norm_squared": found["solution"].rhs,
-            "norm_squared_stationary": found["stationary"].rhs,
-            "rate": found["rate"].rhs,
-            "time_constant": found["constant"].rhs,
-            "time_constant_steps": found["constant-steps"].rhs,
-            "time_to_norm_squared": found["time-to"].rhs,
-        },
-        fixed_points=({norm(t): found["stationary"].rhs},),
+        equation=found["radial"],
+        results={"norm_squared_stationary": found["stationary"].rhs, "norm_squared_next": found["radial"].rhs},
+        fixed_points=({_norm_squared: found["stationary"].rhs, _norm_squared_next: found["stationary"].rhs},),
         stability=(
             Stability(
-                state=norm(t),
-                kind="flow",
+                state=_norm_squared,
+                kind="map",
                 fixed_point=0,
-                jacobian=-2 * _weight_decay,
+                jacobian=left**2,
                 stable=sp.true,
-                sentence="A displaced squared norm returns at the rate 2λ, from either side.",
+                sentence="While power and overlap stay, a displaced squared norm returns by (1 − ηλ)² per step.",
             ),
         ),
         conditions=(_STABLE,),
-        zero_allowed=frozenset({"gradient_power", "norm_squared", "norm_squared_start"}),
-        references=("vanlaarhoven2017", "wan2020"),
-        quantities=(change, target, needed, constant, in_steps),
+        zero_allowed=frozenset({"weight_decay", "update_power", "norm_squared"}),
+        references=("loshchilov2019", "wan2020"),
+        quantities=(
+            power,
+            overlap,
+            quantity("weight", "w", "w", "weight", "a weight before the step", real=True),
+            quantity("weight_next", "w'", "w'", "weight", "the weight after the step", real=True),
+            quantity("update", "u", "u", "loss / weight", "the optimizer's update of the weight, before lr", real=True),
+        ),
     )

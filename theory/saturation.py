@@ -64,7 +64,7 @@ def sigmoid_saturation() -> Derivation:
         (shifted,) = sp.fraction(expression.rhs)[0].atoms(sp.Integral)
         numerator = sp.fraction(earlier["ratio"].rhs)[0].function / p(z)
         rest = sp.expand(exact - numerator + shifted.function / p(z) / s**2)
-        whole = expression.rhs - shifted / (s**2 * sp.fraction(earlier["ratio"].rhs)[1])
+        whole = expression.rhs * s**2 * sp.fraction(earlier["ratio"].rhs)[1] / shifted - 1
         return (rest, whole)
 
     def integrand(power: int) -> Any:

@@ -1,0 +1,68 @@
+"""List every derivation as one Markdown page for people to browse."""
+
+from __future__ import annotations
+
+import re
+
+from .derivation import Derivation, derive, names
+from .exports import formula
+
+__all__ = ["derivations_markdown", "without_formulas"]
+
+HEAD = """# Derivations
+
+Every derivation of `weightdecay.theory`, with the equation it arrives at, what it assumes and where it comes from.
+`theory.derive(name)` returns one as an object; `.markdown()` shows its steps and how each is proven, `.check()` proves
+them again, and `.numeric(result, ...)` turns a result into numbers. The keys in brackets are those of citation.bib.
+
+This page is made from the derivations by `theory.derivations_markdown()`; a test compares the two.
+"""
+
+
+def derivations_markdown() -> str:
+    """Return the page `theory/DERIVATIONS.md`: every derivation with equation, results, assumptions and sources.
+
+    Returns
+    -------
+    str
+        Markdown with formulas between dollar signs.
+
+    Notes
+    -----
+    To renew the committed page, write this text to `theory/DERIVATIONS.md`::
+
+        python -c "from weightdecay import theory; print(theory.derivations_markdown(), end='')" > theory/DERIVATIONS.md
+
+    Examples
+    --------
+    >>> derivations_markdown().splitlines()[0]
+    '# Derivations'
+    """
+    claims = [derive(name) for name in names()]
+    contents = [f"- [{claim.title}](#{claim.name})" for claim in claims]
+    return "\n".join([HEAD, *contents, "", *(_entry(claim) for claim in claims)])
+
+
+def _entry(claim: Derivation) -> str:
+    symbols = claim.symbols
+    lines = [f'<a id="{claim.name}"></a>', f"## {claim.title}", "", f"`{claim.name}`, {len(claim.steps)} steps", ""]
+    lines += [f"$${formula(claim.equation, symbols)}$$", ""]
+    lines += [f"- {sentence}" for sentence in claim.assumptions]
+    lines += [f"- ${formula(part.relation, symbols)}$: {part.sentence}." for part in claim.conditions]
+    lines += ["", "| result | of | formula |", "|---|---|---|"]
+    for name, result in claim.results.items():
+        inside = formula(result, symbols).replace("|", r"\vert ")
+        lines.append(f"| `{name}` | {', '.join(claim.arguments(name))} | ${inside}$ |")
+    if claim.stability:
+        lines += ["", *(part.sentence for part in claim.stability)]
+    lines += ["", "Sources: " + ", ".join(f"[{key}]" for key in claim.references), ""]
+    return "\n".join(lines)
+
+
+def without_formulas(page: str) -> str:
+    """Return a Markdown page with every formula left out, which SymPy writes differently from release to release.
+
+    >>> without_formulas("so $x = 1$ and $$y$$ hold")
+    'so $ and $ hold'
+    """
+    return re.sub(r"\$\$?[^$]+\$\$?", "$", page)
