@@ -1,6 +1,7 @@
 """Integrate weight-norm dynamics: ordinary and stochastic differential equations, and step by step."""
 
 from .brownian import BrownianPaths, brownian_paths
+from .coefficients import Affine, Power
 from .decay_laws import decay_per_step, effective_weight_decay
 from .events import collapse, reaching, tail_off
 from .layer_models import deep_linear_modes, homogeneous_layers, product_flow
@@ -12,16 +13,20 @@ from .schedules import Constant, Cosine, Linear, Schedule, Step, Tabulated, Warm
 from .sde_schemes import SCHEMES
 from .sigmoid_models import saturating_sigmoid_pair, sigmoid_pull_ratio
 from .solve import solve
+from .stationary import StationaryLaw, stationary_law
 
 __all__ = [
     "SCHEMES",
+    "Affine",
     "BrownianPaths",
     "Constant",
     "Cosine",
     "Linear",
+    "Power",
     "Problem",
     "Schedule",
     "Solution",
+    "StationaryLaw",
     "Status",
     "Step",
     "Tabulated",
@@ -48,5 +53,6 @@ __all__ = [
     "schedule_from_dict",
     "sigmoid_pull_ratio",
     "solve",
+    "stationary_law",
     "tail_off",
 ]

@@ -163,7 +163,7 @@ def _walk(plan: Plan, y: FloatArray, draw: _Draw, passage: _FirstPassage | None,
             f.last = float(np.nextafter(begin + n_steps * h, begin))
             for step in range(n_steps):
                 t = begin + step * h
-                dW, dZ = draw.increments(h)
+                dW, dZ, f.unit = draw.increments(h)
                 if passage is not None:
                     passage.before(f, t, h, y)
                 plan.scheme.step(f, t, h, y, dW, dZ)
@@ -211,27 +211,33 @@ class _Draw:
         shared: BrownianPaths | None,
     ) -> None:
         self.sources, self.shared, self.step = sources, shared, 0
+        self.scaled = scheme is None or not scheme.takes_unit
         self.first = np.empty(shape)
         self.second = np.empty(shape) if scheme is not None and scheme.needs_dZ else None
-        self.groups = [slice(place * GROUP, (place + 1) * GROUP) for place in range(len(sources))]
+        parts = [slice(place * GROUP, (place + 1) * GROUP) for place in range(len(sources))]
+        self.groups = parts
+        self.fills = [(source.standard_normal, self.first[part]) for source, part in zip(sources, parts, strict=True)]
 
-    def increments(self, h: float) -> tuple[FloatArray, FloatArray | None]:
-        """Return dW, and dZ where the scheme needs it, for the next step of length h."""
+    def increments(self, h: float) -> tuple[FloatArray, FloatArray | None, float]:
+        """Return dW, dZ where the scheme needs it, and what dW is still to be multiplied by, for a step of length h."""
         if self.shared is not None:
             np.copyto(self.first, self.shared.dW[:, self.step])
             if self.second is not None:
                 np.copyto(self.second, self.shared.dZ[:, self.step])
             self.step += 1
-            return self.first, self.second
-        for source, group in zip(self.sources, self.groups, strict=True):
-            source.standard_normal(out=self.first[group])
-            if self.second is not None:
+            return self.first, self.second, 1.0
+        for fill, part in self.fills:
+            fill(out=part)
+        if self.second is not None:
+            for source, group in zip(self.sources, self.groups, strict=True):
                 source.standard_normal(out=self.second[group])
+        if not self.scaled:
+            return self.first, None, math.sqrt(h)
         np.multiply(self.first, math.sqrt(h), out=self.first)
         if self.second is not None:
             np.multiply(self.second, h * math.sqrt(h / 12.0), out=self.second)
             np.add(self.second, 0.5 * h * self.first, out=self.second)
-        return self.first, self.second
+        return self.first, self.second, 1.0
 
     def transitions(self, problem: Problem, y: FloatArray, h: float) -> FloatArray:
         """Return the state after a time h, drawn from its exact law."""

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from ..errors import InvalidInput, check_count, check_nonnegative, check_positive
+from .coefficients import Affine, Power
 from .problem import FloatArray, Problem
 
 __all__ = ["cox_ingersoll_ross", "geometric_brownian_motion", "isotropic_noise_norm", "ornstein_uhlenbeck"]
@@ -64,8 +65,8 @@ def ornstein_uhlenbeck(
         return mean + spread * rng.standard_normal(y.shape)
 
     return Problem(
-        lambda _t, y: rate * level - rate * y,
-        lambda _t, _y: volatility,
+        Affine(rate * level, -rate),
+        Power(volatility, 0.0),
         y0=y0,
         t_span=t_span,
         diffusion_derivative=lambda _t, _y: 0.0,
@@ -114,6 +115,7 @@ def cox_ingersoll_ross(
     rate, level = check_positive("rate", rate), check_positive("level", level)
     volatility = check_positive("volatility", volatility)
     start = float(t_span[0])
+    diffusion = Power(volatility, 0.5)
     freedom = 4.0 * rate * level / volatility**2
 
     def scale_and_rest(y: FloatArray, dt: float) -> tuple[float, FloatArray]:
@@ -129,11 +131,11 @@ def cox_ingersoll_ross(
         return stats.ncx2(freedom, rest, scale=scale)
 
     return Problem(
-        lambda _t, y: rate * level - rate * y,
-        lambda _t, y: volatility * np.sqrt(y),
+        Affine(rate * level, -rate),
+        diffusion,
         y0=y0,
         t_span=t_span,
-        diffusion_derivative=lambda _t, y: 0.5 * volatility / np.sqrt(y),
+        diffusion_derivative=diffusion.derivative,
         positive=True,
         transition=transition,
         law=law,
@@ -190,8 +192,8 @@ def geometric_brownian_motion(
         return stats.lognorm(volatility * math.sqrt(elapsed), scale=median)
 
     return Problem(
-        lambda _t, y: growth * y,
-        lambda _t, y: volatility * y,
+        Affine(0.0, growth),
+        Power(volatility, 1.0),
         y0=y0,
         t_span=t_span,
         exact=exact,

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from .coefficients import Affine, Power
 from .problem import FloatArray, Problem
 
 __all__ = ["SCHEMES", "Coefficients", "Scheme"]
@@ -24,7 +25,9 @@ class Coefficients:
 
     def __init__(self, problem: Problem, shape: tuple[int, ...]) -> None:
         self.problem = problem
+        self.pair = problem.drift, problem.diffusion
         self.last = math.inf  # the latest time that belongs to the piece in which the step lies
+        self.unit = 1.0  # what Euler's dW still has to be multiplied by
         self.scratch = np.empty(shape)
         self._clipped = np.empty(shape) if problem.positive else None
 
@@ -45,17 +48,32 @@ class Coefficients:
 
 
 def euler(f: Coefficients, t: float, h: float, y: FloatArray, dW: FloatArray, dZ: FloatArray | None) -> None:
-    """Take a step of Euler-Maruyama: y + a h + b dW."""
+    """Take a step of Euler-Maruyama: y + a h + b dW, in as few passes over memory as the coefficients allow."""
     del dZ
-    seen = f._seen(y)
-    np.multiply(f.problem.drift(t, seen), h, out=f.scratch)
-    b = f.problem.diffusion(t, seen)  # type: ignore[misc]  # the engine admits only problems with diffusion
-    if np.ndim(b) == 3:
-        dW = np.einsum("pdn,pn->pd", b, dW)
+    seen, move, (drift, diffusion) = f._seen(y), f.scratch, f.pair
+    if type(diffusion) is Power:
+        if diffusion.exponent != 0:
+            shape = np.sqrt(seen, out=move) if diffusion.exponent == 0.5 else seen
+            np.multiply(dW, shape, out=dW)
+        np.multiply(dW, diffusion.scale * f.unit, out=dW)
     else:
-        np.multiply(b, dW, out=dW)
-    np.add(f.scratch, dW, out=f.scratch)
-    np.add(y, f.scratch, out=y)  # last, since a coefficient may have returned y itself
+        b = diffusion(t, seen)  # type: ignore[misc]  # the engine admits only problems with diffusion
+        if np.ndim(b) == 3:
+            dW = f.unit * np.einsum("pdn,pn->pd", b, dW)
+        elif np.ndim(b) == 0:
+            np.multiply(dW, b * f.unit, out=dW)
+        else:
+            np.multiply(b, dW, out=dW)
+            if f.unit != 1.0:
+                np.multiply(dW, f.unit, out=dW)
+    if type(drift) is Affine:
+        np.multiply(seen, drift.slope * h, out=move)
+        if drift.intercept != 0.0:
+            np.add(move, drift.intercept * h, out=move)
+    else:
+        np.multiply(drift(t, seen), h, out=move)
+    np.add(move, dW, out=move)
+    np.add(y, move, out=y)  # last, since a coefficient may have returned y itself
 
 
 def milstein(f: Coefficients, t: float, h: float, y: FloatArray, dW: FloatArray, dZ: FloatArray | None) -> None:
@@ -130,6 +148,8 @@ class Scheme:
         Weak order.
     needs_dZ : bool
         Whether it uses the time integral of the Brownian motion.
+    takes_unit : bool
+        Whether it multiplies dW by ``Coefficients.unit`` itself, which saves a pass over memory.
     amplification : callable
         Factor by which its deterministic part multiplies the state of dy = r y dt in a step h, as a function of r h.
     """
@@ -138,6 +158,7 @@ class Scheme:
     strong_order: Mapping[str, float]
     weak_order: float
     needs_dZ: bool  # noqa: N815  # mathematics keeps its letters
+    takes_unit: bool
     amplification: Callable[[complex], complex]
 
 
@@ -148,16 +169,23 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType(
             {"additive": 1.0, "diagonal": 0.5, "general": 0.5},
             1.0,
             needs_dZ=False,
+            takes_unit=True,
             amplification=lambda z: 1 + z,
         ),
         "milstein": Scheme(
-            milstein, {"additive": 1.0, "diagonal": 1.0}, 1.0, needs_dZ=False, amplification=lambda z: 1 + z
+            milstein,
+            {"additive": 1.0, "diagonal": 1.0},
+            1.0,
+            needs_dZ=False,
+            takes_unit=False,
+            amplification=lambda z: 1 + z,
         ),
         "srk15": Scheme(
             srk15,
             {"additive": 1.5, "diagonal": 1.5, "scalar": 1.5},
             1.5,
             needs_dZ=True,
+            takes_unit=False,
             amplification=lambda z: 1 + z + z * z / 2,
         ),
     }

@@ -27,7 +27,7 @@ def solve(
     rng: np.random.Generator | int | None = None,
     dW: BrownianPaths | ArrayLike | None = None,
     first_passage: float | None = None,
-    block_size: int = 2 * GROUP,
+    block_size: int = 4 * GROUP,
     n_jobs: int = 1,
     rtol: float = 1e-8,
     atol: float | None = None,

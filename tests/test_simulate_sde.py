@@ -22,9 +22,7 @@ from weightdecay.simulate import (
 WALK = Problem(lambda _t, _y: 0.0, lambda _t, _y: 1.0, y0=0.0, t_span=(0, 1))
 OU = ornstein_uhlenbeck(rate=2.0, level=0.5, volatility=0.7, y0=1.5, t_span=(0, 1))
 GBM = geometric_brownian_motion(growth=-1.0, volatility=0.8, y0=1.0, t_span=(0, 1))
-CIR = cox_ingersoll_ross(
-    rate=2.0, level=1.0, volatility=0.7, y0=1.5, t_span=(0, 1)
-)  # 2 rate level / volatility^2 = 8.2
+CIR = cox_ingersoll_ross(rate=2.0, level=1.0, volatility=0.7, y0=1.5, t_span=(0, 1))  # far from 0
 
 PENDULUM = Problem(lambda _t, y: np.sin(3 * y), lambda _t, _y: 0.7, y0=0.5, t_span=(0, 1))
 
