@@ -91,7 +91,7 @@ def envelope() -> Derivation:
         equation=found["envelope"],
         results={"norm_squared_from_curve": found["sizes"].rhs},
         conditions=(Condition(decay_high.symbol > decay_low.symbol, "the curve needs two different decays, in order"),),
-        references=("nielsen2015",),
+        references=("weightdecay",),
         quantities=(weight, minimum, loss, norm, place, sizes, low, high, decay_low, decay_high),
     )
 
@@ -243,7 +243,7 @@ def size_bounds() -> Derivation:
             "norm_squared_bound_softmax": found["softmax"].rhs,
             "norm_squared_bound_sigmoid": found["sigmoid"].rhs,
         },
-        references=("nielsen2015",),
+        references=("weightdecay",),
         quantities=(
             total,
             at_zero,

@@ -218,7 +218,9 @@ def _by_rule(
 @derivation("convention-nielsen")
 def _nielsen() -> Derivation:
     said = "Nielsen adds λ/(2n) times the sum of squares, n the size of the training set:"
-    return _penalized("nielsen", "Nielsen's network2.py", _lmbda, _lmbda / (2 * _n_train) * _w**2, said, "nielsen2015")
+    return _penalized(
+        "nielsen", "Nielsen's network2.py", _lmbda, _lmbda / (2 * _n_train) * _w**2, said, "nielsen2015", "krogh1991"
+    )
 
 
 @derivation("convention-pytorch")
@@ -230,7 +232,7 @@ def _pytorch() -> Derivation:
 @derivation("convention-keras")
 def _keras() -> Derivation:
     said = "Keras's regularizers.l2(c) adds c times the sum of squares, without a half:"
-    return _penalized("keras", "Keras's l2 regularizer", _L2.symbol, _L2.symbol * _w**2, said, "nielsen2015")
+    return _penalized("keras", "Keras's l2 regularizer", _L2.symbol, _L2.symbol * _w**2, said, "krogh1991")
 
 
 @derivation("convention-scikit-learn")
@@ -239,14 +241,14 @@ def _scikit_learn() -> Derivation:
         "scikit-learn's MLP (solvers sgd and adam) adds alpha/2 times the sum of squares over the rows of a mini-batch:"
     )
     penalty = _ALPHA.symbol / (2 * _batch_size) * _w**2
-    return _penalized("scikit-learn", "scikit-learn's MLP (sgd, adam)", _ALPHA.symbol, penalty, said, "nielsen2015")
+    return _penalized("scikit-learn", "scikit-learn's MLP (sgd, adam)", _ALPHA.symbol, penalty, said, "krogh1991")
 
 
 @derivation("convention-scikit-learn-lbfgs")
 def _scikit_learn_lbfgs() -> Derivation:
     said = "With solver lbfgs the batch is the whole training set:"
     penalty = _ALPHA.symbol / (2 * _n_train) * _w**2
-    return _penalized("scikit-learn-lbfgs", "scikit-learn's MLP (lbfgs)", _ALPHA.symbol, penalty, said, "nielsen2015")
+    return _penalized("scikit-learn-lbfgs", "scikit-learn's MLP (lbfgs)", _ALPHA.symbol, penalty, said, "krogh1991")
 
 
 @derivation("convention-fully-decoupled")

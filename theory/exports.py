@@ -25,6 +25,18 @@ def _order(expression: Any) -> str:
     return "rev-lex" if expression.as_ordered_terms("lex")[0].could_extract_minus_sign() else "lex"
 
 
+def _one_root(product: Any) -> Any:
+    """Return a product of square roots with one root over all: SymPy takes roots of positive symbols apart."""
+    half = sp.Rational(1, 2)
+    roots = [part for part in product.args if part.is_Pow and abs(part.exp) == half and part.base.free_symbols]
+    if len(roots) < 2 or sum(not part.base.is_positive for part in roots) > 1:
+        return product
+    inside = sp.Mul(*(part.base ** (2 * part.exp) for part in roots))
+    rest = sp.Mul(*(part for part in product.args if part not in roots))
+    root = sp.Pow(inside, half, evaluate=False)
+    return root if rest == 1 else sp.Mul(rest, root, evaluate=False)
+
+
 class _Letters(LatexPrinter):  # type: ignore[misc]  # SymPy is untyped
     """LaTeX printer that writes functions of an argument, such as R(t), with the letter of their quantity."""
 
@@ -35,6 +47,10 @@ class _Letters(LatexPrinter):  # type: ignore[misc]  # SymPy is untyped
 
     def _print_Add(self, expr: Any, order: str | None = None) -> str:
         return str(super()._print_Add(expr, order or _order(expr)))
+
+    def _print_Mul(self, expr: Any) -> str:
+        whole = _one_root(expr)
+        return str(super()._print_Mul(whole) if whole.is_Mul else self._print(whole))
 
     def _print_Function(self, expr: Any, exp: str | None = None) -> str:
         letter = self._letters.get(expr.func.__name__)
@@ -66,6 +82,10 @@ class _Marks(MathMLPresentationPrinter):  # type: ignore[misc]  # SymPy is untyp
 
     def _print_Add(self, expr: Any, order: str | None = None) -> Any:
         return super()._print_Add(expr, order or _order(expr))
+
+    def _print_Mul(self, expr: Any) -> Any:
+        whole = _one_root(expr)
+        return super()._print_Mul(whole) if whole.is_Mul else self._print(whole)
 
     def _print_Symbol(self, sym: Any, style: str = "plain") -> Any:  # noqa: ARG002  # signature of the printer
         return self._identifier(sym.name)

@@ -224,7 +224,7 @@ def equal_pull() -> Derivation:
             Condition(_gap >= 0, "only an under-confident network, with more entropy than loss, holds weights up"),
         ),
         zero_allowed=frozenset({"gradient_power", "gradient_power_other_layer"}),
-        references=("du2018", "nielsen2015"),
+        references=("weightdecay", "du2018", "nielsen2015"),
         quantities=(
             scale,
             scaled,

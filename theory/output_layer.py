@@ -119,7 +119,7 @@ def output_bias() -> Derivation:
         results={"bias_pull": found["stationary"].rhs},
         fixed_points=({norm_next: norm, pull: found["stationary"].rhs},),
         zero_allowed=frozenset({"bias_gradient_power"}),
-        references=("nielsen2015",),
+        references=("weightdecay",),
         quantities=_LOCAL,
     )
 
@@ -286,7 +286,7 @@ def entropy_loss_gap() -> Derivation:
         fixed_points=({_stationary: found["stationary"].rhs},),
         conditions=(_STABLE,),
         zero_allowed=frozenset({"gradient_power", "bias_gradient_power"}),
-        references=("nielsen2015", "vanlaarhoven2017"),
+        references=("weightdecay", "vanlaarhoven2017", "nielsen2015"),
         quantities=_LOCAL,
     )
 

@@ -322,7 +322,7 @@ def decay_floor() -> Derivation:
             Condition(size.symbol <= size_start.symbol, "decay alone never makes a weight larger"),
         ),
         zero_allowed=frozenset({"weight_decay", "norm_squared_start", "variance_start"}),
-        references=("nielsen2015",),
+        references=("nielsen2015", "krogh1991"),
         quantities=(
             _STEP,
             _WEIGHT,

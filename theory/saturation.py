@@ -200,7 +200,7 @@ def sigmoid_saturation() -> Derivation:
             "pull_integrand": found["pull"].rhs,
             "slope_integrand": found["below"].rhs,
         },
-        references=("nielsen2015",),
+        references=("weightdecay", "price1958"),
         quantities=(place, spread, ratio, wide, over, under, term, part, density, function, activation, slope),
     )
 
@@ -229,7 +229,7 @@ def saturation_ratio(std: ArrayLike) -> Any:
 
     References
     ----------
-    Nielsen (nielsen2015) for the sigmoid network that the ratio is about.
+    Price (price1958) for means of products with Gaussian arguments; the closure is this package's own.
 
     Examples
     --------
