@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import pickle
 import subprocess
 import sys
 
@@ -126,6 +127,19 @@ def test_a_name_cannot_be_registered_twice():
     register = theory.derivation("radial-step")
     with pytest.raises(InvalidInput, match="'radial-step' is taken"):
         register(lambda: None)
+
+
+def test_a_derivation_travels_to_another_process_by_name():
+    claim = theory.derive("radial-step")
+    assert pickle.loads(pickle.dumps(claim)) is claim
+    with pytest.raises(InvalidInput, match="was changed by hand"):
+        pickle.dumps(dataclasses.replace(claim, title="Another title"))
+
+
+def test_the_rate_of_the_norm_without_decay_is_what_pull_and_noise_give():
+    flow = theory.derive("norm-flow")
+    rate = flow.numeric("rate", lr=0.1, weight_decay=0, norm_squared=10, radial_pull=0.3, gradient_power=2.0)
+    assert 0.8 == pytest.approx(rate)
 
 
 def test_a_derivation_is_frozen():

@@ -57,6 +57,23 @@ def test_every_layer_of_a_relu_network_is_pulled_alike_by_the_gap(seed):
     assert pulls == pytest.approx([gap] * 3, rel=1e-10)
 
 
+def test_biases_take_their_share_of_the_pull():
+    rng = np.random.default_rng(9)
+    x, labels = rng.standard_normal((40, 6)), np.eye(4)[rng.integers(0, 4, 40)]
+    w1, b1, w2, b2 = (rng.standard_normal(shape) for shape in ((6, 8), 8, (8, 4), 4))
+    hidden = np.maximum(x @ w1 + b1, 0)
+    p = softmax(hidden @ w2 + b2, axis=1)
+    back = (p - labels) / len(x)
+    back_hidden = (back @ w2.T) * (hidden > 0)
+    gap = (-xlogy(p, p).sum() + np.log(p[labels == 1]).sum()) / len(x)
+    share_2 = np.sum(b2 * back)
+    share_1 = share_2 + np.sum(b1 * back_hidden)
+    pull = theory.derive("equal-pull-with-biases")
+    for w, gradient, share in ((w1, x.T @ back_hidden, share_1), (w2, hidden.T @ back, share_2)):
+        predicted = pull.numeric("radial_pull", entropy_loss_gap=gap, bias_pull=share)
+        assert -np.sum(w * gradient) == pytest.approx(predicted, rel=1e-10)
+
+
 def test_the_size_law_goes_with_one_over_the_root_of_the_weights():
     law = theory.derive("equal-pull")
     rms = law.numeric(entropy_loss_gap=0.13, weight_decay=1e-4, n_weights=np.array([300, 30000]))

@@ -84,7 +84,7 @@ class Stability:
     sentence: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Derivation:
     """A result, how it follows, and a way to numbers.
 
@@ -305,6 +305,14 @@ class Derivation:
     def to_dict(self) -> dict[str, Any]:
         """Return the derivation as plain dicts, lists and strings, ready for JSON."""
         return exports.to_dict(self)
+
+    def __reduce__(self) -> tuple[Callable[[str], Derivation], tuple[str]]:
+        """Travel to another process by name; proofs are functions and stay at home."""
+        if _BUILT.get(self.name) is not self:
+            raise errors.InvalidInput(
+                f"derivation {self.name!r} was changed by hand, and only registered ones can be pickled"
+            )
+        return (derive, (self.name,))
 
     def _repr_latex_(self) -> str:
         return f"$\\displaystyle {exports.formula(self.equation, self.symbols)}$"

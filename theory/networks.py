@@ -10,9 +10,9 @@ import sympy as sp
 from .derivation import Derivation, Step, by_derivation, derivation, derive
 from .evaluation import Condition
 from .notation import quantity, symbols_of
-from .proofs import by_limit, by_putting_back, definition, equation, premise, proof
+from .proofs import by_limit, by_putting_back, by_substitution, definition, equation, premise, proof
 
-__all__ = ["equal_pull"]
+__all__ = ["equal_pull", "equal_pull_with_biases"]
 
 _lr, _weight_decay, _gradient_power, _radial_pull, _n_weights, _classes = symbols_of(
     "lr weight_decay gradient_power radial_pull n_weights n_classes"
@@ -248,3 +248,92 @@ def _is_gap(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
     there = derive("entropy-loss-gap").step("gap-of-outputs").expression
     here = str(earlier["equal"].rhs)
     return (sp.true if str(there.rhs) == here else sp.false, expression.rhs - there.lhs)
+
+
+@derivation("equal-pull-with-biases")
+def equal_pull_with_biases() -> Derivation:
+    """Derive the pull of a ReLU layer when undecayed biases are trained, and the size that follows."""
+    share = quantity(
+        "bias_pull", "B_{\\ell}", "B_l", "loss", "sum of −⟨b, g_b⟩ over this layer's biases and those above", real=True
+    )
+    power = quantity(
+        "bias_gradient_power",
+        "G_{b}^{2}",
+        "G_b²",
+        "(loss/weight)²",
+        "second moment of the gradients of the biases of this layer and those above",
+        positive=True,
+    )
+    scale = quantity("scale", "s", "s", "1", "factor on a layer's weights, its biases and those above", positive=True)
+    loss = quantity("loss", "C", "C", "loss", "loss of an example with all these scaled", real=True)
+    s = scale.symbol
+    scaled_loss = sp.Function("loss")
+    slope = sp.Subs(sp.Derivative(scaled_loss(s), s), s, 1)
+    balance = (2 * (1 - _EPS) * (_gap - share.symbol) + _lr * _gradient_power) / (_weight_decay * (2 - _EPS))
+
+    def chain_rule(expression: Any, _earlier: Mapping[str, Any]) -> tuple[Any, ...]:
+        weight, bias = sp.symbols("first second", real=True)
+        along = sp.diff(scaled_loss(s * weight, s * bias), s).subs(s, 1).doit()
+        parts = [variable * sp.diff(scaled_loss(weight, bias), variable) for variable in (weight, bias)]
+        claimed = expression.rhs.subs(slope, along).subs(share.symbol, -parts[1])
+        return (sp.expand(claimed + parts[0]), expression.lhs - _radial_pull)
+
+    steps = (
+        Step(
+            "along",
+            "Scaling a layer's weights, its biases and all biases above changes the loss by minus the radial pull and "
+            "the share of the biases (Euler).",
+            equation(_radial_pull, -share.symbol - slope),
+            proof(
+                "the chain rule, a sum over the parameters; written out for one weight and one bias",
+                chain_rule,
+            ),
+        ),
+        Step(
+            "homogeneous",
+            "In a ReLU or linear network it scales every output, so that the loss changes by minus the entropy-loss gap.",
+            equation(slope, -_gap),
+            proof("steps 'along' and 'gap' of the derivation equal-pull", _slope_is_gap),
+        ),
+        Step(
+            "pull",
+            "The pull of the layer is the gap less the pull of the biases.",
+            equation(_radial_pull, _gap - share.symbol),
+            by_substitution("along", "homogeneous"),
+        ),
+        Step(
+            "biases",
+            "Undecayed, stationary biases are pulled inwards by what their noise adds (derivation output-bias),",
+            equation(share.symbol, -_lr * power.symbol / 2),
+            by_derivation("output-bias", "bias_pull"),
+        ),
+        Step(
+            "stationary",
+            "and the layer settles at",
+            equation(_stationary, balance.subs(share.symbol, -_lr * power.symbol / 2)),
+            by_derivation("radial-step", "norm_squared_stationary", "pull", "biases"),
+        ),
+    )
+    found = {part.key: part.expression for part in steps}
+    return Derivation(
+        name="equal-pull-with-biases",
+        title="Equal radial pull with undecayed biases",
+        assumptions=(
+            "Linear or ReLU layers, biases trained and not decayed; softmax or sigmoid outputs with cross-entropy.",
+            "Stationary SGD with L2 on the weights; without noise all layers are pulled alike.",
+        ),
+        steps=steps,
+        equation=found["pull"],
+        results={"norm_squared_stationary": found["stationary"].rhs, "radial_pull": found["pull"].rhs},
+        fixed_points=({_radial_pull: found["pull"].rhs},),
+        conditions=(_STABLE,),
+        zero_allowed=frozenset({"gradient_power", "bias_gradient_power"}),
+        references=("weightdecay", "du2018"),
+        quantities=(share, power, scale, loss),
+    )
+
+
+def _slope_is_gap(expression: Any, _earlier: Mapping[str, Any]) -> tuple[Any, ...]:
+    alone = derive("equal-pull")
+    pull_as_slope, pull_as_gap = (alone.step(key).expression for key in ("along", "gap"))
+    return (pull_as_slope.rhs + expression.lhs, expression.rhs + pull_as_gap.rhs)

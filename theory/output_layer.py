@@ -39,7 +39,9 @@ _LOCAL = (
     quantity("bias_next", "b'", "b'", "weight", "the bias after the step", real=True),
     quantity("bias_norm_squared", "R_{b}", "R_b", "weight²", "squared norm of the output biases", positive=True),
     quantity("bias_norm_squared_next", "R_{b}'", "R_b'", "weight²", "the same after the step", positive=True),
-    quantity("bias_pull", "B", "B", "loss", "⟨b, p − y⟩, mean over batches", real=True),
+    quantity(
+        "bias_pull", "B", "B", "loss", "pull of the output biases −⟨b, g_b⟩ = ⟨b, y − p⟩, mean over batches", real=True
+    ),
     quantity(
         "bias_gradient_power",
         "G_{b}^{2}",
@@ -84,7 +86,7 @@ def _gap_of_softmax(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, .
 
 @derivation("output-bias")
 def output_bias() -> Derivation:
-    """Derive what an undecayed, stationary bias gives: ⟨b, g_b⟩ = lr * bias_gradient_power / 2."""
+    """Derive what an undecayed, stationary bias gives: its pull -⟨b, g_b⟩ is -lr * bias_gradient_power / 2."""
     bias, after, slope = (sp.IndexedBase(_BY_NAME[name]) for name in ("bias", "bias_next", "output_gradient"))
     norm, norm_next = _BY_NAME["bias_norm_squared"], _BY_NAME["bias_norm_squared_next"]
     pull, power = _BY_NAME["bias_pull"], _BY_NAME["bias_gradient_power"]
@@ -93,26 +95,29 @@ def output_bias() -> Derivation:
         Step("norm", "The squared norm", equation(norm, sp.Sum(bias[_K] ** 2, _EACH)), definition()),
         Step("next", "after the step,", equation(norm_next, sp.Sum(after[_K] ** 2, _EACH)), definition()),
         Step(
-            "pull", "the product with the gradient,", equation(pull, sp.Sum(bias[_K] * slope[_K], _EACH)), definition()
+            "pull",
+            "minus the product with the gradient, their pull,",
+            equation(pull, sp.Sum(-bias[_K] * slope[_K], _EACH)),
+            definition(),
         ),
         Step("power", "and the gradient power", equation(power, sp.Sum(slope[_K] ** 2, _EACH)), definition()),
         Step(
             "radial",
             "obey",
-            equation(norm_next, norm - 2 * _lr * pull + _lr**2 * power),
+            equation(norm_next, norm + 2 * _lr * pull + _lr**2 * power),
             by_summation("norm", "next", "pull", "power", "update"),
         ),
         Step(
             "stationary",
             "and where the squared norm no longer changes on average",
-            equation(pull, _lr * power / 2),
+            equation(pull, -_lr * power / 2),
             by_putting_back("radial", fixed={norm_next: norm}),
         ),
     )
     found = {part.key: part.expression for part in steps}
     return Derivation(
         name="output-bias",
-        title="A stationary bias without decay: its product with its gradient is half its noise",
+        title="A stationary bias without decay: the data pull it inwards by what its noise adds",
         assumptions=("Plain SGD without decay of the biases.", "The biases are stationary on average over steps."),
         steps=steps,
         equation=found["radial"],
@@ -133,7 +138,7 @@ def entropy_loss_gap() -> Derivation:
     partition, total_y, total_p = (_BY_NAME[name] for name in ("partition", "label_total", "probability_total"))
     rest, others, scale, bias_pull = (_BY_NAME[name] for name in ("rest", "others", "scale", "bias_pull"))
     pairing = sp.Sum(f[_K] * (y[_K] - p[_K]), _EACH)
-    balance = (2 * (1 - _EPS) * (_gap + bias_pull) + _lr * _gradient_power) / (_weight_decay * (2 - _EPS))
+    balance = (2 * (1 - _EPS) * (_gap - bias_pull) + _lr * _gradient_power) / (_weight_decay * (2 - _EPS))
     binary_loss = -one_y * sp.log(one_p) - (1 - one_y) * sp.log(1 - one_p)
     binary_entropy = -one_p * sp.log(one_p) - (1 - one_p) * sp.log(1 - one_p)
 
@@ -236,11 +241,11 @@ def entropy_loss_gap() -> Derivation:
                 lambda expression, earlier: (expression.rhs.function + h[_K] * sp.diff(earlier["output"].rhs, scale),),
             ),
         ),
-        Step("bias-pull", "With the bias' own share", equation(bias_pull, sp.Sum(b[_K] * h[_K], _EACH)), definition()),
+        Step("bias-pull", "With the bias' own share", equation(bias_pull, sp.Sum(-b[_K] * h[_K], _EACH)), definition()),
         Step(
             "pull-gap",
-            "it is the gap and the share of the bias; linear, this holds for means over batches.",
-            equation(_radial_pull, _gap + bias_pull),
+            "it is the gap less the share of the bias; linear, this holds for means over batches.",
+            equation(_radial_pull, _gap - bias_pull),
             proof("sums compared term by term: the difference expands to zero", _pull_is_gap),
         ),
         Step(
