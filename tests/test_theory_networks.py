@@ -57,7 +57,7 @@ def test_every_layer_of_a_relu_network_is_pulled_alike_by_the_gap(seed):
     assert pulls == pytest.approx([gap] * 3, rel=1e-10)
 
 
-def test_biases_take_their_share_of_the_pull():
+def test_weights_and_biases_share_the_gap():
     rng = np.random.default_rng(9)
     x, labels = rng.standard_normal((40, 6)), np.eye(4)[rng.integers(0, 4, 40)]
     w1, b1, w2, b2 = (rng.standard_normal(shape) for shape in ((6, 8), 8, (8, 4), 4))
@@ -66,11 +66,11 @@ def test_biases_take_their_share_of_the_pull():
     back = (p - labels) / len(x)
     back_hidden = (back @ w2.T) * (hidden > 0)
     gap = (-xlogy(p, p).sum() + np.log(p[labels == 1]).sum()) / len(x)
-    share_2 = np.sum(b2 * back)
-    share_1 = share_2 + np.sum(b1 * back_hidden)
+    bias_pull_2 = -np.sum(b2 * back)
+    bias_pull_1 = bias_pull_2 - np.sum(b1 * back_hidden)
     pull = theory.derive("equal-pull-with-biases")
-    for w, gradient, share in ((w1, x.T @ back_hidden, share_1), (w2, hidden.T @ back, share_2)):
-        predicted = pull.numeric("radial_pull", entropy_loss_gap=gap, bias_pull=share)
+    for w, gradient, bias_pull in ((w1, x.T @ back_hidden, bias_pull_1), (w2, hidden.T @ back, bias_pull_2)):
+        predicted = pull.numeric("radial_pull", entropy_loss_gap=gap, bias_pull=bias_pull)
         assert -np.sum(w * gradient) == pytest.approx(predicted, rel=1e-10)
 
 

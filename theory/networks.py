@@ -253,7 +253,7 @@ def _is_gap(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
 @derivation("equal-pull-with-biases")
 def equal_pull_with_biases() -> Derivation:
     """Derive the pull of a ReLU layer when undecayed biases are trained, and the size that follows."""
-    share = quantity(
+    biases = quantity(
         "bias_pull", "B_{\\ell}", "B_l", "loss", "sum of −⟨b, g_b⟩ over this layer's biases and those above", real=True
     )
     power = quantity(
@@ -269,21 +269,21 @@ def equal_pull_with_biases() -> Derivation:
     s = scale.symbol
     scaled_loss = sp.Function("loss")
     slope = sp.Subs(sp.Derivative(scaled_loss(s), s), s, 1)
-    balance = (2 * (1 - _EPS) * (_gap - share.symbol) + _lr * _gradient_power) / (_weight_decay * (2 - _EPS))
+    balance = (2 * (1 - _EPS) * (_gap - biases.symbol) + _lr * _gradient_power) / (_weight_decay * (2 - _EPS))
 
     def chain_rule(expression: Any, _earlier: Mapping[str, Any]) -> tuple[Any, ...]:
         weight, bias = sp.symbols("first second", real=True)
         along = sp.diff(scaled_loss(s * weight, s * bias), s).subs(s, 1).doit()
         parts = [variable * sp.diff(scaled_loss(weight, bias), variable) for variable in (weight, bias)]
-        claimed = expression.rhs.subs(slope, along).subs(share.symbol, -parts[1])
+        claimed = expression.rhs.subs(slope, along).subs(biases.symbol, -parts[1])
         return (sp.expand(claimed + parts[0]), expression.lhs - _radial_pull)
 
     steps = (
         Step(
             "along",
             "Scaling a layer's weights, its biases and all biases above changes the loss by minus the radial pull and "
-            "the share of the biases (Euler).",
-            equation(_radial_pull, -share.symbol - slope),
+            "minus the pull of the biases (Euler).",
+            equation(_radial_pull, -biases.symbol - slope),
             proof(
                 "the chain rule, a sum over the parameters; written out for one weight and one bias",
                 chain_rule,
@@ -291,26 +291,26 @@ def equal_pull_with_biases() -> Derivation:
         ),
         Step(
             "homogeneous",
-            "In a ReLU or linear network it scales every output, so that the loss changes by minus the entropy-loss gap.",
+            "In a ReLU or linear network it scales every output, so the loss changes by minus the entropy-loss gap.",
             equation(slope, -_gap),
             proof("steps 'along' and 'gap' of the derivation equal-pull", _slope_is_gap),
         ),
         Step(
             "pull",
             "The pull of the layer is the gap less the pull of the biases.",
-            equation(_radial_pull, _gap - share.symbol),
+            equation(_radial_pull, _gap - biases.symbol),
             by_substitution("along", "homogeneous"),
         ),
         Step(
             "biases",
             "Undecayed, stationary biases are pulled inwards by what their noise adds (derivation output-bias),",
-            equation(share.symbol, -_lr * power.symbol / 2),
+            equation(biases.symbol, -_lr * power.symbol / 2),
             by_derivation("output-bias", "bias_pull"),
         ),
         Step(
             "stationary",
             "and the layer settles at",
-            equation(_stationary, balance.subs(share.symbol, -_lr * power.symbol / 2)),
+            equation(_stationary, balance.subs(biases.symbol, -_lr * power.symbol / 2)),
             by_derivation("radial-step", "norm_squared_stationary", "pull", "biases"),
         ),
     )
@@ -329,7 +329,7 @@ def equal_pull_with_biases() -> Derivation:
         conditions=(_STABLE,),
         zero_allowed=frozenset({"gradient_power", "bias_gradient_power"}),
         references=("weightdecay", "du2018"),
-        quantities=(share, power, scale, loss),
+        quantities=(biases, power, scale, loss),
     )
 
 

@@ -241,10 +241,12 @@ def entropy_loss_gap() -> Derivation:
                 lambda expression, earlier: (expression.rhs.function + h[_K] * sp.diff(earlier["output"].rhs, scale),),
             ),
         ),
-        Step("bias-pull", "With the bias' own share", equation(bias_pull, sp.Sum(-b[_K] * h[_K], _EACH)), definition()),
+        Step(
+            "bias-pull", "With the pull of the bias", equation(bias_pull, sp.Sum(-b[_K] * h[_K], _EACH)), definition()
+        ),
         Step(
             "pull-gap",
-            "it is the gap less the share of the bias; linear, this holds for means over batches.",
+            "it is the gap less the pull of the bias; linear, this holds for means over batches.",
             equation(_radial_pull, _gap - bias_pull),
             proof("sums compared term by term: the difference expands to zero", _pull_is_gap),
         ),
@@ -262,7 +264,7 @@ def entropy_loss_gap() -> Derivation:
                 balance.subs(bias_pull, derive("output-bias").results["bias_pull"]),
             ),
             proof(
-                "the share of the bias put in, as proven in the derivation output-bias",
+                "the pull of the bias put in, as proven in the derivation output-bias",
                 lambda expression, earlier: (
                     expression.rhs
                     - earlier["stationary"].rhs.subs(bias_pull, derive("output-bias").results["bias_pull"]),
@@ -277,7 +279,7 @@ def entropy_loss_gap() -> Derivation:
         assumptions=(
             "Softmax outputs with cross-entropy and labels that add up to one, or independent sigmoid outputs.",
             "The last layer is linear in its weights; everything before it is arbitrary.",
-            "Gap, bias share and powers are means over the mini-batches' own outputs, each at its step, in a "
+            "Gap, pulls and powers are means over the mini-batches' own outputs, each at its step, in a "
             "stationary run of SGD.",
         ),
         steps=steps,
