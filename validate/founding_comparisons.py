@@ -268,7 +268,7 @@ def _gap(findings: Findings) -> Comparison:
     gap = theory.numeric("entropy_loss_gap", predictive_entropy=entropy, cross_entropy=loss)
     return _over_seeds(
         "radial pull of layer 3 in the last epoch, from the outputs' entropy-loss gap and the biases",
-        theory.numeric("radial_pull", entropy_loss_gap=gap, bias_pull=-_last(findings, "bias_pull", 1)),
+        theory.numeric("radial_pull", entropy_loss_gap=gap, bias_pull=_last(findings, "bias_pull", 1)),
         _last(findings, "radial_pull", 1),
         "outputs",
         "exact for every network: only rounding to float32 may show",

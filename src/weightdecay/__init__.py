@@ -5,7 +5,7 @@ How large do weights become under weight decay, how long does that take, and doe
 >>> from weightdecay import theory
 >>> claim = theory.derive("decay-per-epoch")
 >>> float(claim.numeric(lr=0.1, weight_decay=1e-4, n_train=50000, batch_size=10))  # Nielsen's own numbers
-0.9512291868...
+0.95122918...
 
 The rooms: `weightdecay.theory` derives (SymPy), `weightdecay.simulate` integrates (SciPy),
 `weightdecay.validate` trains and compares (NumPy), `weightdecay.figures` draws (Matplotlib).

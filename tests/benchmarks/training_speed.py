@@ -24,6 +24,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.linalg.blas import sgemm
 from threadpoolctl import threadpool_limits
+
 from weightdecay.validate import Dataset, Recording, TrainingConfig, load_mnist, train, train_ensemble
 
 LAYERS, BATCH_SIZE, N_TRAIN = (784, 30, 10), 10, 50000
