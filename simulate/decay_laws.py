@@ -9,16 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InvalidInput, check_choice, check_positive
+from ..theory import derive
+from .derived import compiled
 from .schedules import Schedule, as_schedule
 
 __all__ = ["decay_per_step", "effective_weight_decay"]
 
-_LAWS: dict[str, Callable[[Any, Any, float], Any]] = {
-    "coupled": lambda _lr, weight_decay, _lr_max: weight_decay,
-    "decoupled": lambda _lr, weight_decay, _lr_max: weight_decay,
-    "fully-decoupled": lambda _lr, weight_decay, lr_max: weight_decay / lr_max,
-    "adamc": lambda lr, weight_decay, lr_max: weight_decay * (lr / lr_max),
-}
+_LAWS = ("decoupled", "coupled", "fully-decoupled", "adamc")
 
 
 def effective_weight_decay(
@@ -48,12 +45,17 @@ def effective_weight_decay(
     >>> float(coefficient(1))
     0.01
     """
-    rule = _LAWS[check_choice("law", law, _LAWS)]
+    check_choice("law", law, _LAWS)
     rates, decays = as_schedule(lr, n_steps), as_schedule(weight_decay, n_steps)
+    if law in ("decoupled", "coupled"):
+        return decays
     largest = rates.largest(n_steps) if lr_max is None else check_positive("lr_max", lr_max)
-    if largest == 0 and law in ("fully-decoupled", "adamc"):
+    if largest == 0:
         raise InvalidInput(f"the learning rate is 0 over the whole run, but the {law} law divides by its largest value")
-    return lambda steps: rule(rates(steps), decays(steps), largest)
+    rule = compiled(derive(f"convention-{law}"), "weight_decay")
+    if law == "fully-decoupled":
+        return lambda steps: rule(decoupled_weight_decay=decays(steps), lr_max=largest)
+    return lambda steps: rule(adamc_weight_decay=decays(steps), lr=rates(steps), lr_max=largest)
 
 
 def decay_per_step(
@@ -99,7 +101,8 @@ def decay_per_step(
     adamc             weight_decay * lr**2 / lr_max
     ================= =======================================
 
-    These are conventions of optimizers, not results.
+    These are conventions of optimizers; the last two are the derivations "convention-fully-decoupled" and
+    "convention-adamc".
 
     References
     ----------
@@ -111,6 +114,8 @@ def decay_per_step(
     >>> decay_per_step(Linear(0.1, 0.0, 2), 1e-3, 2, law="adamc").round(9)
     array([1.0e-04, 2.5e-05])
     """
+    if lr_max is not None:
+        check_positive("lr_max", lr_max)
     lr = as_schedule(lr, n_steps)
     steps = np.arange(n_steps)
     decays = np.asarray(lr(steps) * effective_weight_decay(lr, weight_decay, n_steps, law=law, lr_max=lr_max)(steps))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
 from ..errors import InvalidInput, check_choice, check_count, check_nonnegative, check_positive
+from ..theory import derive
+from .derived import compiled
 from .problem import FloatArray, Problem
 
 __all__ = ["deep_linear_modes", "homogeneous_layers", "product_flow"]
@@ -107,15 +110,16 @@ def deep_linear_modes(
         raise InvalidInput(f"targets have shape {goal.shape}, but must have shape {start.shape[-1:]}, one per mode")
     layers = check_count("depth", depth, least=2)
     decay = check_nonnegative("weight_decay", weight_decay)
-    power = 2.0 - 2.0 / layers
+    rate = compiled(derive("product-flow"), "mode_rate")
+    two_layers = compiled(derive("soft-threshold"), "mode")
 
-    def drift(_t: float, y: FloatArray) -> FloatArray:
-        return np.asarray(layers * (y**power * (goal - y) - decay * y))
+    def drift(_t: float, y: FloatArray) -> Any:
+        return rate(mode=y, mode_slope=y - goal, depth=layers, weight_decay=decay)
 
     def logistic(t: float) -> FloatArray:
-        rise = np.where(goal == decay, 1.0, goal - decay)
-        away = np.where(goal == decay, 2.0 * t, -np.expm1(-2.0 * rise * t) / rise)  # limit where the rise vanishes
-        return np.asarray(start / (np.where(goal == decay, 1.0, np.exp(-2.0 * rise * t)) + start * away))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = two_layers(mode_start=start, signal=goal, time=t, weight_decay=decay)
+        return np.where(goal == decay, start / (1.0 + 2.0 * start * t), found)  # the limit where the net gain vanishes
 
     return Problem(
         drift,

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 
 from ..errors import InvalidInput, check_count, check_positive
 from ..theory import Derivation, derive
-from ..theory.evaluation import _compiled
 from .decay_laws import decay_per_step, effective_weight_decay
+from .derived import compiled
 from .problem import FloatArray, Problem
 from .schedules import Schedule, as_schedule
 
@@ -77,11 +77,11 @@ def problem_from_derivation(
         )
     at_start = {name: value(start) if callable(value) else value for name, value in values.items()}
     derivation.numeric(rate, **{state: np.atleast_1d(np.asarray(y0, dtype=np.float64)), **at_start})
-    right = _compiled(derivation.results[rate])
+    right = compiled(derivation, rate)
 
     def drift(t: float, y: FloatArray) -> Any:
-        given = [y if name == state else values[name](t) if callable(values[name]) else values[name] for name in wanted]
-        change = right(*given)
+        now = {name: value(t) if callable(value) else value for name, value in values.items()}
+        change = right(**{state: y, **now})
         return change if clock is None else clock(t) * change
 
     return Problem(drift, y0=y0, t_span=t_span, positive=positive, exact=exact, breaks=breaks)
@@ -192,7 +192,7 @@ def scale_invariant_norm(
 
     References
     ----------
-    vanlaarhoven2017, li2020
+    vanlaarhoven2017, lilyuarora2020
 
     Examples
     --------

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.integrate import quad
 from scipy.interpolate import CubicSpline
-from scipy.special import expit
 
 from ..errors import InvalidInput, check_count, check_nonnegative, check_positive
+from ..theory import derive
+from .derived import compiled
 from .problem import FloatArray, Problem
 
 __all__ = ["saturating_sigmoid_pair", "sigmoid_pull_ratio"]
@@ -94,8 +95,8 @@ def sigmoid_pull_ratio(spread: ArrayLike) -> Any:
 
     Notes
     -----
-    Computed by adaptive quadrature at 121 spreads between 1/100 and 1000 and interpolated; beyond these, continued by
-    its limits, 1 minus a multiple of spread^2 and a multiple of 1 / spread^2.
+    The two integrals of the derivation "sigmoid-saturation", by adaptive quadrature at 121 spreads between 1/100 and
+    1000 and interpolated; beyond these, continued by its limits, 1 minus a multiple of spread^2 and a multiple of 1 / spread^2.
 
     Examples
     --------
@@ -114,18 +115,17 @@ def sigmoid_pull_ratio(spread: ArrayLike) -> Any:
 
 @lru_cache(maxsize=1)
 def _log_pull_ratio() -> Callable[[FloatArray], FloatArray]:
+    saturation = derive("sigmoid-saturation")
+    pull, slope = (compiled(saturation, f"{name}_integrand") for name in ("pull", "slope"))
+
+    def ratio(s: float) -> float:
+        reach = min(12.0 * s, 45.0)  # beyond, the Gaussian or the slope is below 1e-19 of its largest value
+
+        def half(integrand: Callable[..., Any]) -> float:
+            found = quad(lambda z: integrand(pre_activation=z, std=s), 0.0, reach, epsabs=0.0, epsrel=1e-11, limit=200)
+            return float(found[0])
+
+        return half(pull) / half(slope)
+
     logs = np.linspace(math.log(1e-2), math.log(1e3), 121)
-    return CubicSpline(logs, [math.log(_pull_ratio(math.exp(s))) for s in logs])
-
-
-def _pull_ratio(s: float) -> float:
-    """Return E[z^2 phi'] / (s^2 E[phi']), which is the ratio after an integration by parts, by quadrature."""
-    reach = min(12.0 * s, 45.0)  # beyond, the Gaussian or the slope is below 1e-19 of its largest value
-
-    def mean(power: int) -> float:
-        def weighted(z: float) -> float:
-            return float(math.exp(-0.5 * (z / s) ** 2) * (z / s) ** power * expit(z) * expit(-z))
-
-        return float(quad(weighted, 0.0, reach, epsabs=0.0, epsrel=1e-11, limit=200)[0])
-
-    return mean(2) / mean(0)
+    return CubicSpline(logs, [math.log(ratio(math.exp(s))) for s in logs])

@@ -96,10 +96,6 @@ def stationary_law(problem: Problem, *, bounds: tuple[float, float] | None = Non
     ten; the grid is narrowed around the bulk until that fills it. It is normalizable if, in that coordinate, it falls
     off exponentially on both sides.
 
-    References
-    ----------
-    risken1996
-
     Examples
     --------
     >>> from weightdecay.simulate import ornstein_uhlenbeck
