@@ -1,1 +1,31 @@
-"""Draw theory against experiment, and make each figure citable."""
+"""Draw theory against experiment, and make each figure citable.
+
+>>> from weightdecay import figures
+>>> figures.ids()
+('founding-question',)
+
+``report = figures.make("founding-question")`` trains and compares, ``figures.save(report, "founding-question", "out")``
+draws and writes the eight files of a figure, ``figures.load(csv, json)`` reads a report back.
+"""
+
+from .bibliography import cite
+from .bundle import load, redraw, save
+from .catalogue import ids, make, references
+from .checking import Finding, check
+from .files import output_folder
+from .pictures import draw_figure, figure_style
+
+__all__ = [
+    "Finding",
+    "check",
+    "cite",
+    "draw_figure",
+    "figure_style",
+    "ids",
+    "load",
+    "make",
+    "output_folder",
+    "redraw",
+    "references",
+    "save",
+]

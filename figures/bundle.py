@@ -1,0 +1,210 @@
+"""Save a figure so that it can be found, cited, rebuilt and checked: eight files of one name.
+
+``.pdf .svg .png`` are the picture, ``.csv`` what it plots, ``.json`` where that comes from, ``.tex`` a LaTeX figure
+environment, ``.bib`` the citations, ``.md`` caption and alternative text. The same csv and json give the same bytes,
+on one machine with the versions that the json names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError
+from ..validate import Comparison, Report, code_checksum
+from .bibliography import cite
+from .captions import fill, to_markdown, to_plain, to_tex
+from .catalogue import ids, module, references
+from .files import output_folder, write_together
+from .pictures import WIDTHS, pictures
+from .table import read_curves, write_curves
+
+__all__ = ["SUFFIXES", "figure_checksum", "load", "redraw", "save"]
+
+SUFFIXES = ("pdf", "svg", "png", "csv", "json", "tex", "bib", "md")
+
+
+def save(report: Report, figure_id: str, out: str | os.PathLike[str]) -> tuple[Path, ...]:
+    """Draw a report and write its eight files.
+
+    Parameters
+    ----------
+    report : Report
+        Result of the figure's experiment, from `make` or `load`.
+    figure_id : str
+        One of `ids`.
+    out : str or path
+        Folder; made if it is not there.
+
+    Returns
+    -------
+    tuple of pathlib.Path
+        pdf, svg, png, csv, json, tex, bib, md.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no such figure, or the report is not of its experiment.
+    OutputError
+        If the folder or a file cannot be written; older files are then as they were.
+    """
+    told = dict(report.provenance)
+    words = shlex.split(told.get("command", ""))
+    if words[:2] == ["weightdecay", "validate"]:
+        told["command"] = shlex.join(["weightdecay", "figures", figure_id, *words[3:]])
+    told["code_sha256"] = figure_checksum(figure_id)
+    with output_folder(out) as folder:
+        return write_together(folder, redraw(replace(report, provenance=told), figure_id))
+
+
+def redraw(report: Report, figure_id: str) -> dict[str, bytes]:
+    """Return the content of the eight files of a report, by file name.
+
+    Parameters
+    ----------
+    report : Report
+        As `load` returns it; its provenance goes into the files as it is.
+    figure_id : str
+        One of `ids`.
+
+    Returns
+    -------
+    dict of str to bytes
+        By file name, in the order in which `save` returns them.
+    """
+    figure = module(figure_id)
+    told = figure.facts(report)
+    caption, alt = fill(figure.CAPTION, told), to_plain(fill(figure.ALT, told))
+    table = write_curves(figure_id, report.curves).encode()
+    origin = {"id": figure_id, "csv_sha256": hashlib.sha256(table).hexdigest(), "provenance": dict(report.provenance)}
+    document = {
+        "id": figure_id,
+        "title": figure.TITLE,
+        "caption": to_plain(caption),
+        "alt": alt,
+        "csv_sha256": origin["csv_sha256"],
+        **{key: value for key, value in report.to_dict().items() if key != "curves"},
+    }
+    cited = references(figure_id, (report.provenance.get("data") or {}).get("name", ""))
+    files = pictures(report, figure_id, alt=alt, origin=origin) | {
+        "csv": table,
+        "json": (json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode(),
+        "tex": _tex(figure_id, caption).encode(),
+        "bib": cite(cited, "bibtex").encode(),
+        "md": _md(figure_id, figure.TITLE, caption, alt, cited, report.provenance).encode(),
+    }
+    return {f"{figure_id}.{suffix}": files[suffix] for suffix in SUFFIXES}
+
+
+def load(table: str | os.PathLike[str], document: str | os.PathLike[str]) -> Report:
+    """Read a report back from the csv and json of a saved figure.
+
+    Parameters
+    ----------
+    table, document : str or path
+        The csv and the json file.
+
+    Returns
+    -------
+    Report
+        Equal to the one that was saved; `redraw` makes the same files of it.
+
+    Raises
+    ------
+    DataError
+        If a file is missing or no part of a bundle, or the csv is not the one that the json names.
+    """
+    text, content = _read(table), _read(document)
+    try:
+        told = json.loads(content)
+        comparisons = tuple(_comparison(found) for found in told["comparisons"])
+        checksum, experiment, provenance = told["csv_sha256"], told["experiment"], told["provenance"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise DataError(f"{Path(document).name} is no json of a saved figure; draw the figure again") from None
+    if hashlib.sha256(text).hexdigest() != checksum:
+        raise DataError(
+            f"{Path(table).name} is not the table that {Path(document).name} names (its SHA-256 differs); "
+            "draw the figure again, or take both files from one bundle"
+        )
+    try:
+        curves = read_curves(text.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise DataError(f"{Path(table).name} is no text; draw the figure again") from None
+    return Report(experiment, comparisons, curves, provenance)
+
+
+def _comparison(told: dict[str, Any]) -> Comparison:
+    """Return a comparison as it was; JSON has null where a number was not finite."""
+    made = {name for name, part in Comparison.__dataclass_fields__.items() if not part.init}
+    given = {name: value for name, value in told.items() if name not in made}
+    for name in ("predicted", "measured"):
+        given[name] = math.nan if given[name] is None else float(given[name])
+    return Comparison(**given)
+
+
+def _read(path: str | os.PathLike[str]) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as problem:
+        raise DataError(f"{Path(path).name} cannot be read ({(problem.strerror or '').lower()})") from None
+
+
+def figure_checksum(figure_id: str) -> str:
+    """Return one SHA-256 over the installed code that made a figure.
+
+    Parameters
+    ----------
+    figure_id : str
+        One of `ids`.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits, over theory, simulate, validate, and of figures all but the modules of other figures.
+    """
+    others = {f"{other.replace('-', '_')}.py" for other in ids() if other != figure_id}
+    checksum = hashlib.sha256(code_checksum("theory", "simulate", "validate").encode())
+    for file in sorted((resources.files("weightdecay") / "figures").iterdir(), key=lambda file: file.name):
+        if file.name.endswith((".py", ".mplstyle")) and file.name not in others:
+            content = file.read_bytes().replace(b"\r\n", b"\n")
+            checksum.update(f"{file.name} {len(content)}\n".encode() + content)
+    return checksum.hexdigest()
+
+
+def _tex(figure_id: str, caption: str) -> str:
+    """Return a figure environment that shrinks the picture only where the page is too narrow for it."""
+    width = f"{WIDTHS['full']:g}mm"
+    return f"""% Needs \\usepackage{{graphicx}} and the entries of {figure_id}.bib. If this file lies in another folder
+% than the document, name that folder in \\graphicspath. Across both columns of a page, put figure* for figure.
+\\begin{{figure}}[tbp]
+  \\centering
+  \\includegraphics[width=\\ifdim{width}>\\linewidth\\linewidth\\else{width}\\fi]{{{figure_id}.pdf}}
+  \\caption{{{to_tex(caption)}}}
+  \\label{{fig:{figure_id}}}
+\\end{{figure}}
+"""
+
+
+def _md(figure_id: str, title: str, caption: str, alt: str, cited: Sequence[str], provenance: Mapping[str, Any]) -> str:
+    return f"""# {to_markdown(title)}
+
+![{to_markdown(alt)}]({figure_id}.png)
+
+**Caption.** {to_markdown(caption)}
+
+**Alternative text.** {to_markdown(alt)}
+
+**Numbers and origin.** `{figure_id}.csv` holds what is plotted, `{figure_id}.json` where it comes from.
+It was drawn by `{provenance.get("command", "")}`.
+
+**References**
+
+{cite(cited, "markdown")}"""

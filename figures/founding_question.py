@@ -1,0 +1,368 @@
+"""Draw the founding question: two layers of one network, and what becomes of the exercise's three claims.
+
+Panels: (a) variance of the weights, layer by layer, against decay alone; (b), (c) what each layer loses to decay and
+gains by the data's pull and by gradient noise; (d) size of the weights from the old and from the new initialization;
+(e) accuracy of the book's examples. A report at full scale adds the run of 300 epochs: (f) squared norms, (g), (h)
+their budgets.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ..errors import InvalidInput
+from ..theory import derive
+from ..validate import Comparison, Curve, Report, run
+from .captions import number, percent
+from .drawing import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILLION, Look, draw_curves, label_panel, plain_ticks
+
+__all__ = ["ALT", "CAPTION", "EXPERIMENT", "ID", "REFERENCES", "TITLE", "compute", "draw", "facts"]
+
+ID = "founding-question"
+TITLE = "Does weight decay reduce weights? One network, two layers, three claims"
+EXPERIMENT = "founding-question"
+REFERENCES = ("nielsen2015", "krogh1991", "glorot2010")
+
+DOMINATED = 0.1
+"""Claim 1 says "almost entirely": pull and noise together stay under a tenth of the loss to decay."""
+AS_CLAIMED = 0.01
+"""Claim 2 gives a factor per epoch: a layer follows it if its own, in epoch 1, is within a hundredth of that."""
+AROUND = 2.0
+"""Claim 3 says "around": a layer is there if its size is within this factor of the claimed one."""
+
+CAPTION = """
+Does weight decay reduce weights? The network of the book's chapter 3 [@nielsen2015] with {{ hidden }} sigmoid units
+on {{ data.name }} ({{ data.n_train }} training images, pixels k/{{ (1 / data.pixel_scale) | number }}),
+η = {{ eta | given }}, λ = {{ lmbda | given }}, mini-batches of {{ batch_size }}, {{ epochs }} epochs, all weights from
+N(0, 1) at first; means over {{ n_seeds }} seeds with their standard errors.
+(a) Variance of the weights: markers are trained networks, lines through them the start, the pulls and the noise of all
+mini-batches added up; black, decay alone{% if has_dead %} and the weights of pixels that are zero in every training
+image{% endif %}{% if norms_z is not none %}; open diamonds, the student's numbers, whose norms lie within
+{{ norms_z | number(2) }} standard deviations of the seeds' means{% endif %}.
+(b, c) What decay takes from a layer and what the data's pull and gradient noise give to it, averaged over each epoch,
+in units of gradient times weight (linear below {{ linear | given }}, logarithmic above).
+(d) Root mean square weight of layer 2 from the old start N(0, 1) and the new start N(0, 1/fan_in) [@glorot2010], and
+(e) validation accuracy, with {{ widths | join(" and ") }} hidden neurons, means over {{ n_example_seeds }} seeds where
+the run is not that of (a).
+{% if long %}(f) Squared norms over {{ long.epochs }} epochs beside the size at which decay, pull and noise of that
+epoch balance; (g, h) the same run's budgets.{% endif %}
+Claim 1, decay dominates the first epochs almost entirely: {{ answers(claim_1) }}.
+Claim 2, weights decay by exp(−ηλ/m) = {{ factor | number(4) }} per epoch:{% if dead %} true of weights that get no
+gradient, to {{ dead.error | number(2) }};{% endif %} {{ answers(claim_2) }}.
+Claim 3, the decay tails off around 1/√n_weights: {{ answers(claim_3) }}.
+{% if long %}By epoch {{ long.epochs }} the squared norms are {{ long.norms | join(" and ") }}: the decay tails off
+where the layer's own pull and noise balance it, {{ long.factors | join(" and ") }} times 1/√n_weights.{% endif %}
+"""
+
+ALT = """
+{{ "Eight" if long else "Five" }} panels. In the first, on a logarithmic scale over {{ epochs }} epochs, the variance of
+layer 2 goes from {{ variance[2].start | number }} to {{ variance[2].end | number(2) }} and that of layer 3 from
+{{ variance[3].start | number }} to {{ variance[3].end | number }}; decay alone would leave
+{{ variance[2].floor | number(2) }}. The next two show what each layer loses to decay and gains by pull and noise: in
+epoch 1 layer 2 gains {{ share[2] | percent }} of what it loses, layer 3 {{ share[3] | percent }}; at the end
+{{ last_share[2] | percent }} and {{ last_share[3] | percent }}. The fourth shows the root mean square weight of layer
+2 above the lines 1/√fan_in and 1/√n_weights from the old and the new start, the fifth the validation accuracy, which
+ends at {{ accuracies | join(", ") }}.
+{% if long %}The last three follow squared norms and budgets over {{ long.epochs }} epochs until gain and loss
+meet.{% endif %}
+"""
+
+BUDGETS = {2: "budget of layer 2", 3: "budget of layer 3"}
+LONG = ", long run"
+LINEAR = 0.1
+"""Budgets are drawn linearly below this, since a pull may be negative, and logarithmically above."""
+
+
+def compute(**options: Any) -> Report:
+    """Run the experiment; the options are those of `weightdecay.validate.run`."""
+    return run(EXPERIMENT, **options)
+
+
+def facts(report: Report) -> dict[str, Any]:
+    """Return what caption, alternative text and panel titles say, by name.
+
+    Parameters
+    ----------
+    report : Report
+        Of the experiment `founding-question`.
+
+    Returns
+    -------
+    dict
+        Numbers and answers, each from the report's comparisons, curves and provenance.
+
+    Raises
+    ------
+    InvalidInput
+        If the report lacks a comparison or curve that this figure tells of.
+    """
+    told = dict(report.provenance["parameters"])
+    told["data"], told["linear"] = report.provenance["data"], LINEAR
+    epochs = told["epochs"]
+    shares = {layer: _comparison(report, f"claim 1: .*layer {layer}") for layer in (2, 3)}
+    sizes = {layer: _comparison(report, f"claim 3: rms weight of layer {layer}") for layer in (2, 3)}
+    needed = {layer: _comparison(report, f"claim 3: epochs .*layer {layer}").predicted for layer in (2, 3)}
+    floors = {layer: _comparison(report, f"variance of layer {layer}.*decay alone") for layer in (2, 3)}
+    variance = {layer: _curve(report, "variance", f"layer {layer}, trained").y for layer in (2, 3)}
+    growth = {layer: math.sqrt(values[1] / values[0]) for layer, values in variance.items()}
+    rates = {"lr": told["eta"], "weight_decay": told["weight_decay"]}
+    counts = {"n_train": told["data"]["n_train"], "batch_size": told["batch_size"]}
+    factor = float(derive("decay-per-epoch").numeric("factor_exponential", **rates, **counts))
+    dead = _comparisons(report, "claim 2: .*exp")
+    norms = [c.measured for c in report.comparisons if c.quantity.startswith("student") and c.tolerance is not None]
+    accuracies = [curve for curve in report.curves if curve.panel == "accuracy"]
+    told |= {
+        "has_dead": any(curve.panel == "variance" and "dead" in curve.name for curve in report.curves),
+        "norms_z": max(map(abs, norms), default=None),
+        "factor": factor,
+        "dead": {"error": abs(dead[0].ratio - 1)} if dead else None,
+        "share": {layer: found.ratio for layer, found in shares.items()},
+        "last_share": {layer: _comparison(report, f"^epoch {epochs}.*layer {layer}").ratio for layer in (2, 3)},
+        "variance": {
+            layer: {"start": values[0], "end": values[-1], "floor": floors[layer].predicted}
+            for layer, values in variance.items()
+        },
+        "widths": _widths(accuracies),
+        "accuracies": [f"{number(curve.y[-1], 4)} % ({curve.name})" for curve in accuracies],
+        "answers": _answers,
+        "claim_1": {
+            layer: (
+                abs(found.ratio) < DOMINATED,
+                f"pull and noise in epoch 1 are {number(100 * found.ratio, 2)} ± "
+                f"{number(100 * (found.standard_error or math.nan) / abs(found.predicted), 1)} % of the loss to decay",
+            )
+            for layer, found in shares.items()
+        },
+        "claim_2": {
+            layer: (abs(value / factor - 1) < AS_CLAIMED, f"the first epoch leaves {number(value, 4)} of the size")
+            for layer, value in growth.items()
+        },
+        "claim_3": {
+            layer: (
+                1 / AROUND < found.ratio < AROUND,
+                f"rms weight {number(found.measured, 3)} after {epochs} epochs, {number(found.ratio, 2)} times that, "
+                f"which decay alone would reach in {number(needed[layer], 3)} epochs",
+            )
+            for layer, found in sizes.items()
+        },
+        "long": _long_facts(report, sizes),
+    }
+    return told
+
+
+def _long_facts(report: Report, sizes: dict[int, Comparison]) -> dict[str, Any] | None:
+    if not any(curve.panel == "tail-off" for curve in report.curves):
+        return None
+    norms = {}
+    for layer in (2, 3):
+        trained = _curve(report, "tail-off", f"layer {layer}, trained")
+        norms[layer] = float(trained.y[trained.x > 0.8 * trained.x[-1]].mean())
+    # the claimed size is 1/sqrt(n_weights): sqrt(norm_squared / n_weights) over it is sqrt(norm_squared)
+    return {
+        "epochs": int(trained.x[-1]),
+        "norms": [f"{number(norms[layer], 4)} (layer {layer})" for layer in sizes],
+        "factors": [number(math.sqrt(norms[layer]), 2) for layer in sizes],
+    }
+
+
+def _answers(claim: dict[int, tuple[bool, str]]) -> str:
+    """Return a claim's answers, layer by layer, each with its margin."""
+    return "; ".join(
+        f"{'true' if holds else 'false'} of layer {layer} ({margin})" for layer, (holds, margin) in claim.items()
+    )
+
+
+def _comparisons(report: Report, pattern: str) -> list[Comparison]:
+    return [found for found in report.comparisons if re.search(pattern, found.quantity)]
+
+
+def _comparison(report: Report, pattern: str) -> Comparison:
+    found = _comparisons(report, pattern)
+    if len(found) != 1:
+        raise InvalidInput(f"the report has {len(found)} comparisons like {pattern!r}, but the figure tells of one")
+    return found[0]
+
+
+def _curve(report: Report, panel: str, name: str) -> Curve:
+    for curve in report.curves:
+        if (curve.panel, curve.name) == (panel, name):
+            return curve
+    raise InvalidInput(f"the report has no curve {name!r} in the panel {panel!r}, which the figure draws")
+
+
+def draw(report: Report, figure: Figure) -> list[Artist]:
+    """Draw the figure.
+
+    Parameters
+    ----------
+    report : Report
+        Of the experiment `founding-question`.
+    figure : Figure
+        Empty figure in the style of the package, as wide as it is to be; the height is set here.
+
+    Returns
+    -------
+    list of Artist
+        Curves and their labels, panel by panel.
+    """
+    told = facts(report)
+    long = told["long"] is not None
+    rows = ["aabc", "ddee", *(["ffgh"] if long else [])]
+    figure.set_figheight(figure.get_figwidth() * (0.28 * len(rows) + 0.02))
+    axes = figure.subplot_mosaic("\n".join(rows), width_ratios=[0.75, 0.75, 1, 1])
+    by_panel: dict[str, list[Curve]] = {}
+    for curve in report.curves:
+        by_panel.setdefault(curve.panel, []).append(curve)
+
+    artists = _variance(axes["a"], by_panel["variance"], told["variance"])
+    panels = [("b", 2, ""), ("c", 3, "")] + ([("g", 2, LONG), ("h", 3, LONG)] if long else [])
+    for letter, layer, suffix in panels:
+        artists += _budget(axes[letter], letter, by_panel[BUDGETS[layer] + suffix], layer, suffix, told)
+    for left, right in (("b", "c"), ("g", "h"))[: 1 + long]:
+        axes[right].sharey(axes[left])
+        axes[right].tick_params(labelleft=False)
+    artists += _size(axes["d"], by_panel["size"])
+    artists += _accuracy(axes["e"], by_panel["accuracy"])
+    if long:
+        artists += _tail_off(axes["f"], by_panel["tail-off"])
+    return artists
+
+
+LAYERS = {2: BLUE, 3: VERMILLION}
+
+
+def _variance(axes: Axes, curves: Sequence[Curve], told: Mapping[int, Mapping[str, float]]) -> list[Artist]:
+    looks = {
+        "decay alone": Look(BLACK, "decay alone", dashes=(0, (4, 2))),
+        "weights of dead pixels": Look(BLACK, "dead pixels", marker="x"),
+    }
+    middle = "lines: pulls and noise added up"
+    for layer, marker in ((2, "o"), (3, "s")):
+        colour = LAYERS[layer]
+        looks |= {
+            f"layer {layer}, trained": Look(colour, f"layer {layer}", marker=marker),
+            f"layer {layer}, pulls and noise added up": Look(colour, middle if layer == 3 else "", at=0.66, lift=-7),
+            f"student, layer {layer}": Look(colour, "student", marker="D"),
+        }
+    axes.set_yscale("log")
+    _epochs(axes, curves)
+    drawn = draw_curves(axes, curves, looks)
+    plain_ticks(axes, [0.03, 0.1, 0.3, 1, 3])
+    axes.set_ylabel("variance of the weights")
+    title = ", ".join(f"layer {layer} {_change(found['end'] / found['start'])}" for layer, found in told.items())
+    label_panel(axes, "a", title.capitalize())
+    return drawn
+
+
+def _change(ratio: float) -> str:
+    return f"grows {number(ratio, 2)}-fold" if ratio >= 1 else f"shrinks {number(1 / ratio, 2)}-fold"
+
+
+def _budget(
+    axes: Axes, letter: str, curves: Sequence[Curve], layer: int, suffix: str, told: dict[str, Any]
+) -> list[Artist]:
+    names = {
+        "loss to decay": ("decay", BLACK, "v"),
+        "gain by pull": ("pull", GREEN, "o"),
+        "gain by noise": ("noise", PURPLE, "^"),
+    }
+    looks = {
+        f"layer {layer}, {name}{suffix}": Look(colour, label if layer == 3 else "", marker=marker)
+        for name, (label, colour, marker) in names.items()
+    }
+    axes.set_yscale("symlog", linthresh=LINEAR)
+    _epochs(axes, curves)
+    axes.axhline(0, color="0.6", linewidth=0.5, zorder=0)
+    drawn = draw_curves(axes, curves, looks)
+    plain_ticks(axes, [-0.1, -0.05, 0, 0.05, 0.1, 0.3, 1, 3])
+    if letter in "bg":
+        axes.set_ylabel("gradient times weight (nat)")
+    if not suffix:
+        share = f"in epoch 1 gain\n= {percent(told['share'][layer])} of loss"
+        drawn.append(axes.text(0.98, 0.02, share, transform=axes.transAxes, ha="right", va="bottom", fontsize=6.5))
+    label_panel(axes, letter, f"Budget of layer {layer}")
+    return drawn
+
+
+def _widths(curves: Sequence[Curve]) -> list[int]:
+    """Return the numbers of hidden neurons with which the names of the examples begin."""
+    return sorted({int(curve.name.split()[0]) for curve in curves if curve.kind == "experiment"})
+
+
+def _starts(curves: Sequence[Curve]) -> str:
+    return f"old and new start, {' and '.join(map(str, _widths(curves)))} hidden"
+
+
+def _examples(curves: Sequence[Curve]) -> dict[str, Look]:
+    """Return looks of the book's examples: colour and form for the start, filled for fewer neurons."""
+    widths = _widths(curves)
+    looks = {}
+    for curve in curves:
+        if curve.kind != "experiment":
+            continue
+        width, old = int(curve.name.split()[0]), "old" in curve.name
+        looks[curve.name] = Look(
+            BLUE if old else ORANGE,
+            f"{'old' if old else 'new'}, {width}",
+            marker="o" if old else "s",
+            filled=width == widths[0],
+        )
+    return looks
+
+
+def _size(axes: Axes, curves: Sequence[Curve]) -> list[Artist]:
+    looks = _examples(curves) | {
+        "decay alone": Look(BLACK, "decay alone", dashes=(0, (4, 2))),
+        "1/sqrt(fan_in)": Look(BLACK, "1/√fan_in", dashes=(0, (1, 1.5))),
+        "1/sqrt(n_weights)": Look(BLACK, "1/√n_weights", dashes=(0, (6, 1.5, 1, 1.5))),
+    }
+    axes.set_yscale("log")
+    _epochs(axes, curves)
+    drawn = draw_curves(axes, curves, looks)
+    plain_ticks(axes, [0.003, 0.01, 0.03, 0.1, 0.3, 1])
+    axes.set_ylabel("rms weight of layer 2")
+    label_panel(axes, "d", f"Layer 2, {_starts(curves)}")
+    return drawn
+
+
+def _accuracy(axes: Axes, curves: Sequence[Curve]) -> list[Artist]:
+    _epochs(axes, curves)
+    drawn = draw_curves(axes, curves, _examples(curves))
+    axes.set_ylabel("validation accuracy (%)")
+    lowest = min(float(curve.y[1:].min()) for curve in curves if len(curve.y) > 1)
+    axes.set_ylim(5 * math.floor(lowest / 5), 100)
+    label_panel(axes, "e", f"Accuracy, {_starts(curves)}")
+    return drawn
+
+
+def _tail_off(axes: Axes, curves: Sequence[Curve]) -> list[Artist]:
+    looks: dict[str, Look] = {}
+    for layer, marker in ((2, "o"), (3, "s")):
+        colour = LAYERS[layer]
+        looks |= {
+            f"layer {layer}, trained": Look(colour, f"layer {layer}", marker=marker),
+            f"layer {layer}, size at which decay, pull and noise balance": Look(colour, "balance"),
+            f"layer {layer}, decay alone": Look(colour, dashes=(0, (4, 2))),
+        }
+    axes.set_yscale("log")
+    _epochs(axes, curves)
+    drawn = draw_curves(axes, curves, looks)
+    measured = np.concatenate([curve.y for curve in curves if curve.kind == "experiment"])
+    axes.set_ylim(measured.min() / 2, measured.max() * 1.5)
+    axes.set_ylabel("squared norm")
+    label_panel(axes, "f", "Squared norms, and where they balance")
+    return drawn
+
+
+def _epochs(axes: Axes, curves: Sequence[Curve]) -> None:
+    last = max(float(curve.x.max()) for curve in curves)
+    axes.set_xlim(-0.02 * last, 1.02 * last)
+    axes.set_xlabel("epoch")
