@@ -26,21 +26,42 @@ from .catalogue import derivations_markdown
 from .claims import Claim, LayerRun, nielsen_claims
 from .conventions import CONVENTIONS, convert
 from .derivation import Derivation, Stability, Step, derivation, derive, names
+from .equilibria import Equilibrium
 from .evaluation import Condition
+from .lag_sums import LAG
+from .linear_optimizers import EMA, HEAVY_BALL, NESTEROV, SGD
+from .nonlinear_optimizers import ADAM, LION, MUON, RMSPROP, SIGN_SGD, SIGNUM
 from .notation import GLOSSARY, Quantity, glossary_markdown, quantity, symbols_of
+from .optimizers import B, LinearOptimizer, equilibrium
 from .proofs import Proof
 from .saturation import saturation_ratio
+from .stationary_updates import StationaryUpdates
 
 __all__ = [
+    "ADAM",
     "CONVENTIONS",
+    "EMA",
     "GLOSSARY",
+    "HEAVY_BALL",
+    "LAG",
+    "LION",
+    "MUON",
+    "NESTEROV",
+    "RMSPROP",
+    "SGD",
+    "SIGNUM",
+    "SIGN_SGD",
+    "B",
     "Claim",
     "Condition",
     "Derivation",
+    "Equilibrium",
     "LayerRun",
+    "LinearOptimizer",
     "Proof",
     "Quantity",
     "Stability",
+    "StationaryUpdates",
     "Step",
     "bounds",
     "collapse",
@@ -49,6 +70,7 @@ __all__ = [
     "derivation",
     "derivations_markdown",
     "derive",
+    "equilibrium",
     "fluctuation_dissipation",
     "glossary_markdown",
     "linear_networks",

@@ -1,0 +1,304 @@
+"""Solve for the equilibrium of any optimizer that is a rational filter of its gradients.
+
+`LinearOptimizer` holds the filter as a function of the backshift `B` (``B * g[t] = g[t-1]``); `equilibrium` finds the
+stationary size and rotation of weights on random gradients, exactly or to leading order in lr*weight_decay.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from typing import Any
+
+import sympy as sp
+
+from ..errors import InvalidInput, check_choice
+from .equilibria import COUPLINGS, Equilibrium
+from .evaluation import Condition
+from .filter_moments import autocovariances, leading_terms, schur_conditions
+from .notation import symbols_of
+
+__all__ = ["B", "LinearOptimizer", "equilibrium"]
+
+B = sp.Symbol("B")
+"""The backshift: B times a sequence is the sequence one step earlier."""
+
+SYMMETRIES = ("none", "scale")
+ORDERS = ("exact", "leading")
+_lr, _weight_decay, _gradient_power = symbols_of("lr weight_decay gradient_power")
+_EPS = sp.Dummy("eps", positive=True)
+_RESERVED = frozenset({"B", "lr", "weight_decay", "gradient_power", "n_weights", "eps"})
+_WHITE = (
+    "Gradients are white noise: mean zero, independent from step to step, and perpendicular to the weights on average."
+)
+_MANY = "There are many weights, so that squared norm and angle of a step are close to their means."
+
+
+@dataclass(frozen=True)
+class LinearOptimizer:
+    """An optimizer whose update is a rational filter of its gradients, update = transfer_function(B) gradient.
+
+    Parameters
+    ----------
+    name : str
+        Name, for messages.
+    transfer_function : sympy.Expr
+        Rational function of the backshift `B`; its other symbols are the optimizer's own hyperparameters.
+
+    Attributes
+    ----------
+    numerator, denominator : tuple of sympy.Expr
+        Its coefficients, of rising powers of B; the denominator begins with 1.
+    hyperparameters : tuple of sympy.Symbol
+        Its symbols besides B, by name.
+
+    Raises
+    ------
+    InvalidInput
+        If the function is not rational in B, needs future gradients (improper), is unstable for all values of its
+        symbols, or uses a symbol that is not available to it.
+
+    Examples
+    --------
+    >>> look = sp.Symbol("look", positive=True)
+    >>> optimistic = LinearOptimizer("optimistic", 1 + look - look * B)
+    >>> round(float(equilibrium(optimistic).numeric(lr=0.1, weight_decay=0.1, gradient_power=1, look=1)), 5)
+    0.51767
+    """
+
+    name: str
+    transfer_function: Any
+    numerator: tuple[Any, ...] = field(init=False, repr=False)
+    denominator: tuple[Any, ...] = field(init=False, repr=False)
+    hyperparameters: tuple[Any, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name:
+            raise InvalidInput(f"the name of an optimizer is {self.name!r}, but must be a non-empty string")
+        what = f"the transfer function of {self.name!r}"
+        function = _expression(what, self.transfer_function)
+        own = tuple(sorted(function.free_symbols - {B}, key=lambda symbol: str(symbol.name)))
+        _check_symbols(what, own)
+        above, below = _polynomials(what, function, own)
+        if below[0] == 0:
+            raise InvalidInput(
+                f"{what} is improper: it has a pole at B = 0, so an update would need gradients of later steps; "
+                "multiply it by a power of B"
+            )
+        values = {
+            "transfer_function": function,
+            "numerator": tuple(sp.cancel(part / below[0]) for part in above),
+            "denominator": tuple(sp.cancel(part / below[0]) for part in below),
+            "hyperparameters": own,
+        }
+        for attribute, value in values.items():
+            object.__setattr__(self, attribute, value)
+        self.stability()
+
+    def stability(self) -> tuple[Condition, ...]:
+        """Return the conditions under which the filter forgets: its poles lie outside the unit circle of B.
+
+        Raises
+        ------
+        InvalidInput
+            If they cannot be met.
+        """
+        return _conditions(
+            f"the filter of {self.name!r} is unstable",
+            schur_conditions(self.denominator, self.hyperparameters),
+            "otherwise the filter never forgets a gradient, and its updates grow without bound",
+        )
+
+    def equilibrium(self, coupling: str, symmetry: str, order: str) -> Equilibrium:
+        """Return the equilibrium; see the function `equilibrium`, which checks its arguments."""
+        return _linear_equilibrium(self, coupling, symmetry, order)
+
+    def closed_loop(self, coupling: str, decay_per_step: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """Return numerator and denominator of the filter T in w = -lr B T(B) gradient, of rising powers of B.
+
+        Notes
+        -----
+        Decoupled, (1 - (1 - lr lambda) B) w = -lr B H g. Coupled, the filter is fed g + lambda w, and
+        (1 - B) w = -lr B H (g + lambda w).
+        """
+        above, below = self.numerator, self.denominator
+        order = max(len(above), len(below))
+        rising = [(*part, *([sp.S.Zero] * (order + 1 - len(part)))) for part in (above, below)]
+        left = sp.S.One if coupling == "coupled" else 1 - decay_per_step
+        fed_back = decay_per_step if coupling == "coupled" else sp.S.Zero
+        closed = [
+            rising[1][k] + (fed_back * rising[0][k - 1] - left * rising[1][k - 1] if k else 0) for k in range(order + 1)
+        ]
+        return above, tuple(map(sp.expand, closed))
+
+
+def equilibrium(
+    optimizer: Any, *, coupling: str = "coupled", symmetry: str = "none", order: str = "exact"
+) -> Equilibrium:
+    """Return the stationary size and rotation of weights that an optimizer with weight decay moves on random gradients.
+
+    Parameters
+    ----------
+    optimizer : LinearOptimizer or StationaryUpdates
+        Any rational filter of the gradients, or a stationary sequence of updates with a known autocorrelation.
+    coupling : {"coupled", "decoupled"}, optional
+        Whether lambda*w goes into the gradient (L2 regularization) or the weights are multiplied by 1 - lr*lambda.
+    symmetry : {"none", "scale"}, optional
+        Whether gradients are independent of the weights, or perpendicular to them and inversely proportional to their
+        norm.
+    order : {"exact", "leading"}, optional
+        Exact in lr*weight_decay, or the leading term with the first correction beside it.
+
+    Returns
+    -------
+    Equilibrium
+
+    Raises
+    ------
+    InvalidInput
+        If an argument is none of these, the optimizer has no theory for that coupling, or is unstable whatever the
+        values.
+
+    Notes
+    -----
+    With decay per step eps = lr*weight_decay, the weights are white noise behind the filter
+    T = H / (1 - B + eps B H) (coupled) or H / (1 - (1 - eps) B) (decoupled), so that
+
+        E||w||^2 = lr^2 G^2 r_0,    E<w, w'> = lr^2 G^2 r_1,    sum_k r_k B^k = T(B) T(1/B).
+
+    Under the scale symmetry G^2 is that of unit norm over E||w||^2, and the squared norm is the root of the same.
+
+    References
+    ----------
+    wan2020 for SGD and heavy ball, kosson2023 for leading orders; the general filter is our own derivation.
+
+    Examples
+    --------
+    >>> from weightdecay import theory
+    >>> theory.equilibrium(theory.HEAVY_BALL, order="leading").norm_squared
+    gradient_power*lr*(dampening - 1)/(2*weight_decay*(momentum - 1))
+    """
+    check_choice("coupling", coupling, COUPLINGS)
+    check_choice("symmetry", symmetry, SYMMETRIES)
+    check_choice("order", order, ORDERS)
+    if not hasattr(optimizer, "equilibrium"):
+        raise InvalidInput(
+            f"optimizer is {optimizer!r}, but must be a LinearOptimizer or StationaryUpdates, such as theory.SGD"
+        )
+    found: Equilibrium = optimizer.equilibrium(coupling, symmetry, order)
+    return found
+
+
+@functools.lru_cache(maxsize=256)
+def _linear_equilibrium(optimizer: LinearOptimizer, coupling: str, symmetry: str, order: str) -> Equilibrium:
+    above, below = optimizer.closed_loop(coupling, _EPS)
+    symbols = (_EPS, *optimizer.hyperparameters)
+    conditions = tuple(dict.fromkeys((*optimizer.stability(), *_region(optimizer, coupling, below, symbols))))
+    r_0, r_1, _ = autocovariances(above, below, symbols)
+    rotation = sp.factor(1 - r_1 / r_0)
+    (size, size_next), (turn, turn_next) = leading_terms(r_0, _EPS), leading_terms(rotation, _EPS)
+    if order == "leading":
+        r_0, rotation = size, turn
+    squared_angle_next = turn_next * _EPS + turn / 6  # theta^2 = 2 x (1 + x/6 + ...) with x = 1 - cos
+    root = sp.S.Half if symmetry == "scale" else sp.S.One
+    at_one = sp.factor(sum(optimizer.numerator) / sum(optimizer.denominator))
+    rate = (4 if symmetry == "scale" else 2) * _EPS * (at_one if coupling == "coupled" else 1)
+    angle = sp.sqrt(2 * rotation) if order == "leading" else 2 * sp.asin(sp.sqrt(rotation / 2))
+    parts = {
+        "norm_squared": (_lr**2 * _gradient_power * r_0) ** root,
+        "one_minus_cosine": rotation,
+        "angular_update": angle,
+        "relaxation_rate": rate,
+    }
+    corrections = {
+        "norm_squared": sp.factor(root * size_next) * _EPS,
+        "one_minus_cosine": turn_next * _EPS,
+        "angular_update": sp.factor(squared_angle_next / 2),
+    }
+    eps = {_EPS: _lr * _weight_decay}
+    return Equilibrium(
+        optimizer=optimizer,
+        coupling=coupling,
+        symmetry=symmetry,
+        order=order,
+        **{name: part.subs(eps) for name, part in parts.items()},
+        first_correction={name: part.subs(eps) for name, part in corrections.items()},
+        conditions=conditions,
+        assumptions=(_WHITE, _MANY),
+        modes=tuple(part.subs(eps) for part in below),
+        drive=above,
+        zero_allowed=frozenset({"gradient_power", *(str(symbol.name) for symbol in optimizer.hyperparameters)}),
+    )
+
+
+def _region(optimizer: LinearOptimizer, coupling: str, below: Any, symbols: Any) -> tuple[Condition, ...]:
+    """Return the conditions on lr*weight_decay."""
+    positive = [2 - _EPS] if coupling == "decoupled" else schur_conditions(below, symbols)
+    return _conditions(
+        f"{optimizer.name!r} with {coupling} decay is unstable",
+        positive,
+        "outside this region of stability the weights grow without bound",
+    )
+
+
+def _conditions(what: str, positive: list[Any], sentence: str) -> tuple[Condition, ...]:
+    """Return expressions > 0 as conditions, solved for lr*weight_decay where that is possible."""
+    region = [_solved(part, positive) for part in positive]
+    if any(relation == sp.false for relation in region):
+        raise InvalidInput(f"{what}: {sentence}")
+    told = [relation.subs(_EPS, _lr * _weight_decay) for relation in dict.fromkeys(region) if relation != sp.true]
+    return tuple(Condition(relation, sentence) for relation in told)
+
+
+def _solved(expression: Any, positive: list[Any]) -> Any:
+    """Return expression > 0, solved for the decay per step, or else for a single symbol, if it is linear in that."""
+    for symbol in (_EPS, *(expression.free_symbols if len(expression.free_symbols) == 1 else ())):
+        if expression.has(symbol) and sp.degree(expression, symbol) == 1:
+            slope = sp.factor(expression.coeff(symbol))
+            bound = sp.factor(-expression.subs(symbol, 0) / slope)
+            if slope.is_negative or sp.expand(-slope) in positive:
+                return symbol < bound
+            if slope.is_positive or sp.expand(slope) in positive:
+                return symbol > bound
+    return expression > 0
+
+
+def _expression(what: str, function: Any) -> Any:
+    """Return the transfer function as an expression with exact numbers."""
+    if isinstance(function, (str, bytes, bool)) or not isinstance(function, (int, float, sp.Expr)):
+        raise InvalidInput(f"{what} is {function!r}, but must be a rational function of theory.B (a SymPy expression)")
+    exact = sp.nsimplify(sp.sympify(function), rational=True)
+    if not exact.is_commutative or exact.has(sp.nan, sp.zoo, sp.oo, -sp.oo, sp.I):
+        raise InvalidInput(f"{what} is {function}, but must have real, finite coefficients")
+    return exact
+
+
+def _check_symbols(what: str, own: tuple[Any, ...]) -> None:
+    """Refuse symbols that would be taken for others, or cannot carry a real number."""
+    for symbol in own:
+        if symbol.name in _RESERVED:
+            hint = "use theory.B for the backshift" if symbol.name == "B" else "give it another name"
+            raise InvalidInput(f"{what} uses a symbol of its own named {symbol.name}, which is taken; {hint}")
+        if symbol.is_real is False or not symbol.name.isidentifier():
+            raise InvalidInput(
+                f"{what} uses the unknown symbol {symbol.name!r}; "
+                "its own symbols must be real and named like an argument"
+            )
+    names = [symbol.name for symbol in own]
+    if len(set(names)) < len(names):
+        raise InvalidInput(f"{what} uses two symbols of the same name among {', '.join(names)}; use one of them")
+
+
+def _polynomials(what: str, function: Any, own: tuple[Any, ...]) -> tuple[list[Any], list[Any]]:
+    """Return the coefficients of numerator and denominator, of rising powers of B."""
+    field = sp.QQ.frac_field(*own) if own else sp.QQ
+    try:
+        sides = [sp.Poly(side, B, domain=field) for side in sp.fraction(sp.cancel(sp.together(function)))]
+    except (sp.PolynomialError, sp.polys.polyerrors.CoercionFailed):
+        raise InvalidInput(
+            f"{what} is {function}, but must be a rational function of theory.B and its symbols"
+        ) from None
+    above, below = ([field.to_sympy(part) for part in side.rep.to_list()[::-1]] for side in sides)
+    if above == [0] or not above:
+        raise InvalidInput(f"{what} is 0, but must pass on some gradient")
+    return above, below
