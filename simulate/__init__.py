@@ -14,6 +14,7 @@ from .sde_schemes import SCHEMES
 from .sigmoid_models import saturating_sigmoid_pair, sigmoid_pull_ratio
 from .solve import solve
 from .stationary import StationaryLaw, stationary_law
+from .trajectory import Trajectory, norm_trajectory
 
 __all__ = [
     "SCHEMES",
@@ -30,6 +31,7 @@ __all__ = [
     "Status",
     "Step",
     "Tabulated",
+    "Trajectory",
     "WarmUp",
     "as_schedule",
     "brownian_paths",
@@ -42,6 +44,7 @@ __all__ = [
     "homogeneous_layers",
     "isotropic_noise_norm",
     "momentum_oscillator",
+    "norm_trajectory",
     "norm_under_pull",
     "ornstein_uhlenbeck",
     "problem_from_derivation",

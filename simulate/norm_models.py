@@ -96,6 +96,7 @@ def norm_under_pull(
     radial_pull: ArrayLike | Callable[[float], float] = 0.0,
     gradient_power: ArrayLike | Callable[[float], float] = 0.0,
     law: str = "decoupled",
+    lr_max: float | None = None,
 ) -> Problem:
     """Pose the squared norm of a block that decays, is pulled by the data and fed by gradient noise.
 
@@ -111,7 +112,7 @@ def norm_under_pull(
         Pull of the mini-batches, constant or as a function of the step.
     gradient_power : float, array_like or callable, (loss/weight)^2
         Second moment of the mini-batch gradient.
-    law : str, optional
+    law, lr_max : str and float, optional
         How learning rate and weight decay make the decay, as in `decay_per_step`.
 
     Returns
@@ -138,7 +139,7 @@ def norm_under_pull(
     n_steps = check_count("n_steps", n_steps)
     flow = derive("norm-flow")
     rates, decays = as_schedule(lr, n_steps), as_schedule(weight_decay, n_steps)
-    coefficient = effective_weight_decay(rates, decays, n_steps, law=law)
+    coefficient = effective_weight_decay(rates, decays, n_steps, law=law, lr_max=lr_max)
     values: dict[str, Any] = {
         "lr": rates,
         "weight_decay": coefficient,
@@ -165,7 +166,14 @@ def norm_under_pull(
 
 
 def scale_invariant_norm(
-    *, norm_squared_start: ArrayLike, lr: float, weight_decay: float, unit_gradient_power: float, time: float
+    *,
+    norm_squared_start: ArrayLike,
+    lr: Value,
+    weight_decay: Value,
+    unit_gradient_power: float,
+    n_steps: int,
+    law: str = "decoupled",
+    lr_max: float | None = None,
 ) -> Problem:
     """Pose the squared norm of a scale-invariant block, such as weights before a normalization.
 
@@ -173,22 +181,25 @@ def scale_invariant_norm(
     ----------
     norm_squared_start : float or (n_paths, 1) array_like, weight^2
         Squared norm at the start, above 0.
-    lr, weight_decay : float
-        Learning rate and decay coefficient.
+    lr, weight_decay : float, Schedule or callable
+        Learning rate and decay coefficient over the steps.
     unit_gradient_power : float, loss^2
         Second moment of the gradient at unit norm.
-    time : float
-        Time to integrate over, in learning rate times steps.
+    n_steps : int
+        Length of the run.
+    law, lr_max : str and float, optional
+        How learning rate and weight decay make the decay, as in `decay_per_step`.
 
     Returns
     -------
     Problem
-        With its exact solution.
+        Its time is counted in steps; it has its exact solution if nothing depends on the step.
 
     Notes
     -----
-    dR/dt = lr unit_gradient_power / R - 2 weight_decay R: the gradient is tangential, so it has no radial pull, and
-    shrinks as the weights grow. The square of R obeys a linear equation, with rate 4 weight_decay.
+    The equation of the derivation "norm-flow" without pull, the gradient being tangential, and with gradient power
+    unit_gradient_power / norm_squared, since gradients shrink as the weights grow. Then the square of the squared norm
+    obeys that same linear equation with gradient power unit_gradient_power, at twice the pace.
 
     References
     ----------
@@ -197,22 +208,45 @@ def scale_invariant_norm(
     Examples
     --------
     >>> block = scale_invariant_norm(
-    ...     norm_squared_start=1.0, lr=0.1, weight_decay=0.05, unit_gradient_power=1.0, time=400.0
+    ...     norm_squared_start=1.0, lr=0.1, weight_decay=0.05, unit_gradient_power=4.0, n_steps=4000
     ... )
-    >>> float(block.exact(400.0)[0]).__round__(6)  # the square root of 0.1 / (2 times 0.05)
-    1.0
+    >>> round(float(block.exact(4000)[0]), 6)  # the square root of 0.1 times 4 / (2 times 0.05)
+    2.0
     """
-    lr, weight_decay = check_positive("lr", lr), check_positive("weight_decay", weight_decay)
-    power = check_positive("unit_gradient_power", unit_gradient_power)
     start = np.atleast_1d(np.asarray(norm_squared_start, dtype=np.float64))
-    if np.any(start <= 0):
+    if not np.all(start > 0):
         raise InvalidInput(f"norm_squared_start contains {start.min():g}, but must be above 0 for this block")
-    rest = lr * power / (2.0 * weight_decay)
+    power = check_positive("unit_gradient_power", unit_gradient_power)
+    n_steps = check_count("n_steps", n_steps)
+    flow = derive("norm-flow")
+    rate = compiled(flow, "rate")
+    rates, decays = as_schedule(lr, n_steps), as_schedule(weight_decay, n_steps)
+    coefficient = effective_weight_decay(rates, decays, n_steps, law=law, lr_max=lr_max)
+
+    def drift(t: float, y: FloatArray) -> Any:
+        now = rates(t)
+        return now * rate(
+            norm_squared=y, gradient_power=power / y, radial_pull=0.0, lr=now, weight_decay=coefficient(t)
+        )
+
+    def exact(step: float) -> FloatArray:
+        squared = flow.numeric(
+            norm_squared_start=start**2,
+            time=2.0 * rates(0) * step,
+            gradient_power=power,
+            radial_pull=0.0,
+            lr=rates(0),
+            weight_decay=coefficient(0),
+        )
+        return np.asarray(np.sqrt(squared))
+
+    steady = rates.kind == decays.kind == "constant"
     return Problem(
-        lambda _t, y: lr * power / y - 2.0 * weight_decay * y,
+        drift,
         y0=norm_squared_start,
-        t_span=(0.0, check_positive("time", time)),
-        exact=lambda t: np.sqrt(rest + (start**2 - rest) * np.exp(-4.0 * weight_decay * t)),
+        t_span=(0.0, float(n_steps)),
+        exact=exact if steady else None,
+        breaks=tuple(map(float, {*rates.breaks(n_steps), *decays.breaks(n_steps)})),
     )
 
 

@@ -96,7 +96,8 @@ def sigmoid_pull_ratio(spread: ArrayLike) -> Any:
     Notes
     -----
     The two integrals of the derivation "sigmoid-saturation", by adaptive quadrature at 121 spreads between 1/100 and
-    1000 and interpolated; beyond these, continued by its limits, 1 minus a multiple of spread^2 and a multiple of 1 / spread^2.
+    1000 and interpolated; beyond these, continued by its limits: 1 minus a multiple of spread^2, a multiple of
+    1 / spread^2.
 
     Examples
     --------
@@ -122,8 +123,10 @@ def _log_pull_ratio() -> Callable[[FloatArray], FloatArray]:
         reach = min(12.0 * s, 45.0)  # beyond, the Gaussian or the slope is below 1e-19 of its largest value
 
         def half(integrand: Callable[..., Any]) -> float:
-            found = quad(lambda z: integrand(pre_activation=z, std=s), 0.0, reach, epsabs=0.0, epsrel=1e-11, limit=200)
-            return float(found[0])
+            def at(z: float) -> float:
+                return float(integrand(pre_activation=z, std=s))
+
+            return float(quad(at, 0.0, reach, epsabs=0.0, epsrel=1e-11, limit=200)[0])
 
         return half(pull) / half(slope)
 

@@ -1,0 +1,222 @@
+"""Answer how long the weights of a run take to reach equilibrium, and how much of the run they spend outside it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from scipy.optimize import brentq
+
+from ..errors import IntegrationError, InvalidInput, check_count, check_nonnegative, check_positive
+from ..theory import derive
+from .decay_laws import decay_per_step, effective_weight_decay
+from .derived import compiled
+from .norm_models import norm_under_pull, pure_decay_floor, scale_invariant_norm
+from .problem import FloatArray, Problem
+from .schedules import Schedule, as_schedule
+from .solve import solve
+
+__all__ = ["Trajectory", "norm_trajectory"]
+
+_FINE = 20_000  # intervals on which the share of the run is measured
+_HORIZON = 1000  # runs after which equilibrium counts as never reached
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """Hold how a squared norm goes along a run, beside the equilibrium that its hyperparameters call for.
+
+    Parameters
+    ----------
+    step : (n_points,) ndarray
+        Steps taken.
+    lr, decay_per_step : (n_points,) ndarray
+        Learning rate and decay of the next step (the last, after the end).
+    norm_squared : (n_points,) ndarray, weight^2
+        Squared norm.
+    equilibrium : (n_points,) ndarray, weight^2
+        Squared norm at which the hyperparameters of that moment would hold the weights.
+    floor : (n_points,) ndarray, weight^2
+        What decay alone would leave.
+    tolerance : float
+        Relative distance from equilibrium that counts as being there.
+    steps_to_equilibrium : float
+        Steps until the norm is there for the first time, also if that is after the run (with its last
+        hyperparameters); infinite if never.
+    share_out_of_equilibrium : float
+        Share of the run spent outside.
+    """
+
+    step: FloatArray
+    lr: FloatArray
+    decay_per_step: FloatArray
+    norm_squared: FloatArray
+    equilibrium: FloatArray
+    floor: FloatArray
+    tolerance: float
+    steps_to_equilibrium: float
+    share_out_of_equilibrium: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values; infinity becomes None."""
+
+        def plain(value: Any) -> Any:
+            if isinstance(value, np.ndarray):
+                return [plain(item) for item in value.tolist()]
+            return value if math.isfinite(value) else None
+
+        return {name: plain(value) for name, value in asdict(self).items()}
+
+
+def norm_trajectory(
+    *,
+    norm_squared_start: float,
+    lr: float | Schedule | Callable[[int], float],
+    weight_decay: float | Schedule | Callable[[int], float],
+    n_steps: int,
+    radial_pull: float = 0.0,
+    gradient_power: float = 0.0,
+    unit_gradient_power: float | None = None,
+    law: str = "decoupled",
+    tolerance: float = 0.05,
+    n_points: int = 21,
+) -> Trajectory:
+    """Integrate the squared norm of a block over a run and tell when it is in equilibrium.
+
+    Parameters
+    ----------
+    norm_squared_start : float, weight^2
+        Squared norm at the start.
+    lr, weight_decay : float, Schedule or callable
+        Learning rate and decay coefficient over the steps.
+    n_steps : int
+        Length of the run.
+    radial_pull : float, loss
+        Pull of the data, constant.
+    gradient_power : float, (loss/weight)^2
+        Second moment of the mini-batch gradient, constant.
+    unit_gradient_power : float, optional, loss^2
+        For a scale-invariant block instead of the two above: second moment of the gradient at unit norm.
+    law : str, optional
+        How learning rate and weight decay make the decay, as in `decay_per_step`.
+    tolerance : float, optional
+        Relative distance from equilibrium that counts as being there.
+    n_points : int, optional
+        Points of the trajectory to keep, evenly spaced from first to last step.
+
+    Returns
+    -------
+    Trajectory
+
+    Raises
+    ------
+    InvalidInput
+        If a value is outside its range, or a scale-invariant block is given a pull as well.
+
+    Notes
+    -----
+    Equilibrium is where the derivation "norm-flow" has its fixed point at the learning rate and decay of the moment, so
+    it moves with the schedules. Without anything that feeds the weights it is 0 and never reached.
+
+    Examples
+    --------
+    >>> run = norm_trajectory(norm_squared_start=23520, lr=0.1, weight_decay=1e-4, radial_pull=0.1, n_steps=150000)
+    >>> round(run.steps_to_equilibrium), round(run.share_out_of_equilibrium, 3)  # 61 epochs, in a run of 30
+    (305507, 1.0)
+    """
+    count = check_count("n_steps", n_steps)
+    points = check_count("n_points", n_points, least=2)
+    width = check_positive("tolerance", tolerance)
+    rates, decays = as_schedule(lr, count), as_schedule(weight_decay, count)
+    decay = decay_per_step(rates, decays, count, law=law)
+    largest = rates.largest(count) or None
+    coefficient = effective_weight_decay(rates, decays, count, law=law, lr_max=largest)
+    common: dict[str, Any] = {
+        "norm_squared_start": check_positive("norm_squared_start", norm_squared_start),
+        "lr": rates,
+        "weight_decay": decays,
+        "law": law,
+        "lr_max": largest,
+    }
+    scale_invariant = unit_gradient_power is not None
+    if scale_invariant and (radial_pull or gradient_power):
+        raise InvalidInput(
+            "a scale-invariant block has no radial_pull, and its gradient_power follows from the norm; leave them out"
+        )
+    power = (
+        check_nonnegative("gradient_power", gradient_power)
+        if unit_gradient_power is None
+        else check_positive("unit_gradient_power", unit_gradient_power)
+    )
+    exponent = 0.5 if scale_invariant else 1.0  # with G^2 = power / R, the fixed point is the root of that for power
+
+    def pose(length: int) -> Problem:
+        if scale_invariant:
+            return scale_invariant_norm(**common, unit_gradient_power=power, n_steps=length)
+        return norm_under_pull(**common, radial_pull=radial_pull, gradient_power=power, n_steps=length)
+
+    fixed_point = compiled(derive("norm-flow"), "norm_squared_stationary")
+
+    def equilibrium(step: Any) -> Any:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            size = fixed_point(
+                lr=rates(step), weight_decay=coefficient(step), radial_pull=radial_pull, gradient_power=power
+            )
+        return np.maximum(np.nan_to_num(size, nan=0.0, posinf=np.inf), 0.0) ** exponent
+
+    def outside(step: Any, norm_squared: Any) -> Any:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            away = np.abs(norm_squared / equilibrium(step) - 1.0)
+        return np.nan_to_num(away, nan=np.inf, posinf=np.inf) - width
+
+    fine = np.linspace(0.0, count, _FINE + 1)
+    path = solve(pose(count), dense_output=True, rtol=1e-9)
+    dense = path.sol
+    if dense is None or not path.success:
+        raise IntegrationError(path.status.value)
+    beyond = outside(fine, dense(fine)[0])
+    kept = np.linspace(0.0, count, points).round()
+    now = np.minimum(kept, count - 1).astype(int)
+    return Trajectory(
+        step=kept,
+        lr=np.asarray(rates(now)),
+        decay_per_step=decay[now],
+        norm_squared=np.asarray(dense(kept)[0]),
+        equilibrium=np.broadcast_to(equilibrium(kept), kept.shape),
+        floor=pure_decay_floor(common["norm_squared_start"], rates, decays, count, law=law)[kept.astype(int)],
+        tolerance=width,
+        steps_to_equilibrium=_first_inside(pose, outside, fine, beyond, dense, count),
+        share_out_of_equilibrium=float(np.mean(0.5 * ((beyond[1:] > 0).astype(float) + (beyond[:-1] > 0)))),
+    )
+
+
+def _first_inside(
+    pose: Callable[[int], Problem],
+    outside: Callable[[Any, Any], Any],
+    fine: FloatArray,
+    beyond: FloatArray,
+    dense: Callable[[Any], FloatArray],
+    count: int,
+) -> float:
+    """Return the first step at which the norm is inside, within the run or, with its last hyperparameters, after it."""
+    inside = np.flatnonzero(beyond <= 0)
+    if inside.size:
+        first = int(inside[0])
+        if first == 0:
+            return 0.0
+        if not math.isfinite(beyond[first - 1]):
+            return float(fine[first])
+        return float(brentq(lambda t: float(outside(t, dense(t)[0])), fine[first - 1], fine[first]))
+    if not math.isfinite(beyond[-1]):
+        return math.inf
+
+    def event(t: float, y: FloatArray) -> float:
+        return float(outside(t, y[0]))
+
+    event.terminal = True  # type: ignore[attr-defined]  # SciPy reads it as an attribute of the function
+    event.direction = -1.0  # type: ignore[attr-defined]
+    found = solve(pose(_HORIZON * count), events=[event], rtol=1e-9).t_events[0]
+    return float(found[0]) if found.size else math.inf

@@ -1,0 +1,101 @@
+import json
+import math
+
+import numpy as np
+import pytest
+
+from weightdecay.errors import InvalidInput
+from weightdecay.simulate import Constant, Cosine, Linear, Step, norm_trajectory, pure_decay_floor
+
+FOUNDING = {"lr": 0.1, "weight_decay": 1e-4, "n_steps": 150_000}
+
+
+def test_time_to_equilibrium_is_that_of_the_exponential_also_beyond_the_run():
+    for n_steps in (100_000, 300_000, 1_000_000):
+        run = norm_trajectory(norm_squared_start=23520.0, lr=0.1, weight_decay=1e-4, radial_pull=0.1, n_steps=n_steps)
+        expected = math.log(22520 / 50) / 2e-5
+        assert expected == pytest.approx(run.steps_to_equilibrium, rel=1e-6)
+        assert min(1.0, expected / n_steps) == pytest.approx(run.share_out_of_equilibrium, abs=1e-4)
+
+
+def test_the_trajectory_has_the_closed_form_the_floor_and_the_equilibrium():
+    run = norm_trajectory(norm_squared_start=23520.0, radial_pull=0.1, gradient_power=2.0, n_points=4, **FOUNDING)
+    rest = 0.1 / 1e-4 + 0.1 * 2.0 / 2e-4
+    assert [0.0, 50_000.0, 100_000.0, 150_000.0] == run.step.tolist()
+    assert rest + (23520 - rest) * np.exp(-2e-5 * run.step) == pytest.approx(run.norm_squared, rel=1e-7)
+    assert run.equilibrium == pytest.approx(np.full(4, rest), rel=1e-12)
+    assert pure_decay_floor(23520.0, 0.1, 1e-4, 150_000)[::50_000] == pytest.approx(run.floor, rel=1e-12)
+    assert run.decay_per_step == pytest.approx(np.full(4, 1e-5), rel=1e-12)
+
+
+def test_a_scale_invariant_block_relaxes_twice_as_fast_towards_its_own_equilibrium():
+    run = norm_trajectory(norm_squared_start=9.0, lr=0.1, weight_decay=0.01, unit_gradient_power=4.0, n_steps=10_000)
+    rest = math.sqrt(0.1 * 4.0 / 0.02)
+    assert run.equilibrium == pytest.approx(np.full(21, rest), rel=1e-12)
+    expected = math.log((81 / rest**2 - 1) / (1.05**2 - 1)) / (4 * 0.1 * 0.01)
+    assert expected == pytest.approx(run.steps_to_equilibrium, rel=1e-6)
+
+
+def test_weights_that_start_in_equilibrium_are_there_at_once_and_leave_it_when_the_learning_rate_drops():
+    lr = Step(0.1, 0.1, at=(5000,))
+    run = norm_trajectory(
+        norm_squared_start=math.sqrt(0.1 / 0.02), lr=lr, weight_decay=0.01, unit_gradient_power=1.0, n_steps=20_000
+    )
+    assert run.steps_to_equilibrium == 0.0
+    back = math.log((10 - 1) / (1.05**2 - 1)) / (4 * 0.01 * 0.01)  # R^2 is ten times its new rest at first
+    assert min(back, 15_000) / 20_000 == pytest.approx(run.share_out_of_equilibrium, abs=2e-4)
+
+
+def test_without_anything_that_feeds_the_weights_equilibrium_is_never_reached():
+    run = norm_trajectory(norm_squared_start=1.0, **FOUNDING)
+    assert run.steps_to_equilibrium == math.inf
+    assert run.share_out_of_equilibrium == 1.0
+    assert json.loads(json.dumps(run.to_dict()))["steps_to_equilibrium"] is None
+
+
+def test_without_decay_there_is_no_equilibrium_either():
+    run = norm_trajectory(norm_squared_start=1.0, lr=0.1, weight_decay=0.0, radial_pull=0.1, n_steps=1000)
+    assert run.steps_to_equilibrium == math.inf
+    assert np.all(np.isinf(run.equilibrium))
+
+
+def test_schedules_and_laws_enter_the_decay_and_the_equilibrium():
+    lr = Cosine(0.1, 0.0, 1000)
+    options = {"norm_squared_start": 1.0, "lr": lr, "n_steps": 1000, "gradient_power": 1.0, "n_points": 11}
+    decoupled = norm_trajectory(weight_decay=0.01, law="decoupled", **options)
+    adamc = norm_trajectory(weight_decay=0.01, law="adamc", **options)
+    now = np.minimum(decoupled.step, 999)
+    assert lr(now) == pytest.approx(decoupled.lr, rel=1e-12)
+    assert lr(now) * 0.01 == pytest.approx(decoupled.decay_per_step, rel=1e-12)
+    assert lr(now) ** 2 / 0.1 * 0.01 == pytest.approx(adamc.decay_per_step, rel=1e-12)
+    # with that law decay falls with the learning rate as noise does, so the equilibrium stays put
+    assert adamc.equilibrium[:-1] == pytest.approx(np.full(10, 0.1 / 0.02), rel=1e-9)
+    assert lr(decoupled.step) / 0.02 == pytest.approx(decoupled.equilibrium, rel=1e-12, abs=1e-300)
+
+
+def test_any_callable_is_tabulated_and_equals_the_schedule_that_it_copies():
+    schedule = Linear(0.1, 0.05, 200)
+    options = {"norm_squared_start": 2.0, "weight_decay": 0.05, "gradient_power": 1.0, "n_steps": 200}
+    by_schedule = norm_trajectory(lr=schedule, **options)
+    by_callable = norm_trajectory(lr=lambda step: 0.1 - 0.05 * step / 200, **options)
+    assert by_schedule.norm_squared == pytest.approx(by_callable.norm_squared, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"norm_squared_start": -1.0}, "norm_squared_start is -1.0, but must be a finite number above 0"),
+        ({"lr": Constant(0.1), "weight_decay": 20.0}, "takes 2 of every weight at step 0"),
+        ({"n_steps": 0}, "n_steps is 0"),
+        ({"tolerance": 0.0}, "tolerance is 0.0"),
+        ({"n_points": 1}, "n_points is 1, but must be a whole number of at least 2"),
+        ({"unit_gradient_power": 1.0, "radial_pull": 0.1}, "a scale-invariant block has no radial_pull"),
+        ({"unit_gradient_power": 0.0}, "unit_gradient_power is 0.0"),
+        ({"gradient_power": -1.0}, "gradient_power is -1.0"),
+        ({"law": "adam"}, "did you mean 'adamc'"),
+    ],
+)
+def test_bad_input_is_answered_with_what_is_allowed(change, message):
+    options = {"norm_squared_start": 1.0, **FOUNDING, **change}
+    with pytest.raises(InvalidInput, match=message):
+        norm_trajectory(**options)
