@@ -12,7 +12,7 @@ from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import definition, difference, equation, premise, proof
 
-__all__ = ["envelope", "size_bounds"]
+__all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
 _weight_decay, _gap, _cross_entropy, _entropy, _classes = symbols_of(
     "weight_decay entropy_loss_gap cross_entropy predictive_entropy n_classes"
@@ -20,7 +20,7 @@ _weight_decay, _gap, _cross_entropy, _entropy, _classes = symbols_of(
 
 
 @derivation("envelope")
-def envelope() -> Derivation:
+def _envelope() -> Derivation:
     """Derive dF/d(weight_decay) = (sum of squared norms) / 2 along a branch of minima."""
     weight = quantity("weight", "W", "W", "weight", "place along any direction through the minimum", real=True)
     minimum = quantity("regularized_minimum", "F", "F", "loss", "regularized loss at its minimum", real=True)
@@ -106,7 +106,7 @@ def _straight(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 @derivation("size-bounds")
-def size_bounds() -> Derivation:
+def _size_bounds() -> Derivation:
     """Derive bounds on squared norms at a minimum of the regularized loss, with nothing measured."""
     total = quantity(
         "norm_squared_total",

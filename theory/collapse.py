@@ -11,13 +11,13 @@ from .derivation import Derivation, Stability, Step, derivation
 from .notation import quantity, symbols_of
 from .proofs import definition, equation, premise, proof
 
-__all__ = ["collapse_threshold", "collapse_threshold_relu"]
+__all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
 (_weight_decay,) = symbols_of("weight_decay")
 
 
 @derivation("collapse-threshold")
-def collapse_threshold() -> Derivation:
+def _collapse_threshold() -> Derivation:
     """Derive that zero weights are stable for weight_decay > |phi'(0)| sigma_max(E[(y - p0) x^T])."""
     inner = quantity("inner", "u", "u", "weight", "size of the first layer along a direction of the inputs", real=True)
     outer = quantity(
@@ -208,7 +208,7 @@ def _larger_rate(slope: Any, signal: Any, largest: Any) -> Any:
 
 
 @derivation("collapse-threshold-relu")
-def collapse_threshold_relu() -> Derivation:
+def _collapse_threshold_relu() -> Derivation:
     """Derive that zero weights of a ReLU network are stable for weight_decay > max_u |E[(y - p0) relu(u.x)]|."""
     change = quantity("loss_change", "\\Delta F", "ΔF", "loss", "change of the regularized loss", real=True)
     size = quantity(

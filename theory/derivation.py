@@ -27,7 +27,7 @@ from .evaluation import Condition, evaluate
 from .notation import Quantity, quantities_named
 from .proofs import Proof, difference, rational_points, vanishes
 
-__all__ = ["Derivation", "Stability", "Step", "by_derivation", "derivation", "derive", "names"]
+__all__ = ["Derivation", "Stability", "Step", "by_derivation", "citation_keys", "derivation", "derive", "names"]
 
 
 _NOT_OF_THE_FORM = (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError)

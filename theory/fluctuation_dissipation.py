@@ -12,7 +12,7 @@ from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import by_summation, definition, difference, equation, premise, proof
 
-__all__ = ["heavy_ball_balance"]
+__all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
 _lr, _weight_decay, _momentum, _dampening, _n_weights = symbols_of("lr weight_decay momentum dampening n_weights")
 _norm_squared, _norm_squared_next, _radial_pull, _stationary = symbols_of(
@@ -21,7 +21,7 @@ _norm_squared, _norm_squared_next, _radial_pull, _stationary = symbols_of(
 
 
 @derivation("heavy-ball-balance")
-def heavy_ball_balance() -> Derivation:
+def _heavy_ball_balance() -> Derivation:
     """Derive E<w, g + weight_decay w> = lr (1 + momentum) / (2 (1 - dampening)) E|v|^2 for heavy-ball SGD with L2."""
     names = ("weight", "weight_next", "buffer", "buffer_next", "gradient")
     w, w_next, v, v_next, g = (sp.IndexedBase(name, real=True) for name in names)

@@ -12,7 +12,7 @@ from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import by_differentiation, difference, equation, premise, proof
 
-__all__ = ["depth_transition", "soft_threshold"]
+__all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
 _weight_decay, _depth, _time = symbols_of("weight_decay depth time")
 _SIGNAL = quantity(
@@ -25,7 +25,7 @@ _s, _sigma = _SIGNAL.symbol, _MODE.symbol
 
 
 @derivation("soft-threshold")
-def soft_threshold() -> Derivation:
+def _soft_threshold() -> Derivation:
     """Derive that each mode of a two-layer linear network settles at max(signal - weight_decay, 0), logistically."""
     start = quantity("mode_start", "\\sigma_{0}", "σ_0", "1", "strength of the mode at the start", positive=True)
     settled = quantity(
@@ -163,7 +163,7 @@ def soft_threshold() -> Derivation:
 
 
 @derivation("depth-transition")
-def depth_transition() -> Derivation:
+def _depth_transition() -> Derivation:
     """Derive the fold and the first-order transition of a mode of a linear network with three or more layers."""
     names = ("signal_fold", "mode_fold", "signal_transition", "mode_transition")
     letters = ("s_{c}", "\\sigma_{c}", "s_{t}", "\\sigma_{t}")

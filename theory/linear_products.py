@@ -11,7 +11,7 @@ from .derivation import Derivation, Step, derivation
 from .notation import quantity, symbols_of
 from .proofs import definition, equation, premise, proof
 
-__all__ = ["nuclear_norm", "product_flow"]
+__all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
 _weight_decay, _depth = symbols_of("weight_decay depth")
 
@@ -59,7 +59,7 @@ def _repeated(factor: Any) -> list[Any]:
 
 
 @derivation("product-flow")
-def product_flow() -> Derivation:
+def _product_flow() -> Derivation:
     """Derive the flow of the product of balanced linear layers under decay, and of its singular values."""
     product = _matrix("product", "W", "W", "product of all layers, the linear map of the network")
     transposed = _matrix("product_transposed", "W^{\\mathsf T}", "Wᵀ", "the product, transposed")
@@ -167,7 +167,8 @@ def product_flow() -> Derivation:
         title="The flow of the product of balanced linear layers under decay",
         assumptions=(
             "Linear layers under gradient flow, all with the same decay.",
-            "Neighbouring layers are balanced at the start, W_{j+1}ᵀ W_{j+1} = W_j W_jᵀ; the flow keeps that.",
+            "Neighbouring layers are balanced at the start: the upper one's transpose times itself is the lower one "
+            "times its transpose; the flow keeps that.",
             "The singular vectors of the product and of the gradient agree, for the equation of one singular value.",
         ),
         steps=steps,
@@ -195,7 +196,7 @@ def product_flow() -> Derivation:
 
 
 @derivation("nuclear-norm")
-def nuclear_norm() -> Derivation:
+def _nuclear_norm() -> Derivation:
     """Derive that decay on two linear layers is a nuclear-norm penalty on their product, and that R_1 = R_2 = |Z|_*."""
     names = ("outer", "inner")
     v, u = (sp.IndexedBase(name, real=True) for name in names)

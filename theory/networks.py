@@ -12,7 +12,7 @@ from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import by_limit, by_putting_back, by_substitution, definition, equation, premise, proof
 
-__all__ = ["equal_pull", "equal_pull_with_biases"]
+__all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
 _lr, _weight_decay, _gradient_power, _radial_pull, _n_weights, _classes = symbols_of(
     "lr weight_decay gradient_power radial_pull n_weights n_classes"
@@ -38,7 +38,7 @@ def _chain_rule(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 @derivation("equal-pull")
-def equal_pull() -> Derivation:
+def _equal_pull() -> Derivation:
     """Derive the equal radial pull of homogeneous layers and the law rms = sqrt(gap / (weight_decay * n_weights))."""
     output, label, probability = (sp.IndexedBase(name, real=True) for name in ("output", "label", "probability"))
     weight, gradient = sp.IndexedBase("weight", real=True), sp.IndexedBase("gradient", real=True)
@@ -251,7 +251,7 @@ def _is_gap(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 @derivation("equal-pull-with-biases")
-def equal_pull_with_biases() -> Derivation:
+def _equal_pull_with_biases() -> Derivation:
     """Derive the pull of a ReLU layer when undecayed biases are trained, and the size that follows."""
     biases = quantity(
         "bias_pull", "B_{\\ell}", "B_l", "loss", "sum of −⟨b, g_b⟩ over this layer's biases and those above", real=True

@@ -15,7 +15,7 @@ from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import equation, premise, proof
 
-__all__ = ["claim_1", "claim_2", "claim_3"]
+__all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
 _lr, _weight_decay, _lmbda, _n_train, _batch_size = symbols_of("lr weight_decay lmbda n_train batch_size")
 _norm_squared, _radial_pull, _gradient_power, _gap, _rms, _n_weights = symbols_of(
@@ -29,7 +29,7 @@ _STABLE = Condition(_lr * _lmbda < _n_train, "a step must leave something of the
 
 
 @derivation("nielsen-claim-1")
-def claim_1() -> Derivation:
+def _claim_1() -> Derivation:
     """Derive when weight decay dominates what happens to a layer: an inequality per layer."""
     loss = quantity("loss_to_decay", "D", "D", "loss", "what decay takes, per unit of time", nonnegative=True)
     gain = quantity("gain", "A", "A", "loss", "what the gradient gives: pull and noise", real=True)
@@ -134,7 +134,7 @@ def claim_1() -> Derivation:
 
 
 @derivation("nielsen-claim-2")
-def claim_2() -> Derivation:
+def _claim_2() -> Derivation:
     """Derive the decay per epoch, exp(-lr*lmbda/batch_size), as a limit with its error bound."""
     exact = quantity(
         "factor_exact", "a_{\\mathrm{epoch}}", "a_epoch", "1", "what one epoch leaves of a weight", positive=True
@@ -216,7 +216,7 @@ def claim_2() -> Derivation:
 
 
 @derivation("nielsen-claim-3")
-def claim_3() -> Derivation:
+def _claim_3() -> Derivation:
     """Derive the size at which decay tails off, layer by layer, with its prefactor and the window of lmbda."""
     total = quantity("n_weights_total", "n", "n", "1", "weights in the whole network", positive=True)
     claimed = quantity("rms_claimed", "w_{n}", "w_n", "weight", "size per weight in the claim, 1/√n", positive=True)

@@ -12,7 +12,7 @@ from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import difference, equation, proof
 
-__all__ = ["norm_flow"]
+__all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
 _lr, _weight_decay, _time, _radial_pull, _gradient_power = symbols_of("lr weight_decay time radial_pull gradient_power")
 _norm_squared, _norm_squared_next, _norm_squared_start, _stationary = symbols_of(
@@ -22,7 +22,7 @@ _STABLE = Condition(_lr * _weight_decay < 1, "a step must leave something of the
 
 
 @derivation("norm-flow")
-def norm_flow() -> Derivation:
+def _norm_flow() -> Derivation:
     """Derive the continuous norm equation, its solution for constant pull, its fixed point and its times."""
     norm = sp.Function("norm_squared", positive=True)
     t = _time

@@ -12,7 +12,7 @@ from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import by_putting_back, by_summation, definition, difference, equation, premise, proof, vanishes
 
-__all__ = ["entropy_loss_gap", "output_bias"]
+__all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
 _lr, _weight_decay, _gradient_power, _radial_pull, _classes = symbols_of(
     "lr weight_decay gradient_power radial_pull n_classes"
@@ -85,7 +85,7 @@ def _gap_of_softmax(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, .
 
 
 @derivation("output-bias")
-def output_bias() -> Derivation:
+def _output_bias() -> Derivation:
     """Derive what an undecayed, stationary bias gives: its pull -⟨b, g_b⟩ is -lr * bias_gradient_power / 2."""
     bias, after, slope = (sp.IndexedBase(_BY_NAME[name]) for name in ("bias", "bias_next", "output_gradient"))
     norm, norm_next = _BY_NAME["bias_norm_squared"], _BY_NAME["bias_norm_squared_next"]
@@ -130,7 +130,7 @@ def output_bias() -> Derivation:
 
 
 @derivation("entropy-loss-gap")
-def entropy_loss_gap() -> Derivation:
+def _entropy_loss_gap() -> Derivation:
     """Derive f.(y - p) = H - CE for softmax and sigmoid outputs, and the stationary size of the output weights."""
     names = ("output", "probability", "label", "bias", "output_gradient", "pre_bias")
     f, p, y, b, h, u = (sp.IndexedBase(_BY_NAME[name]) for name in names)

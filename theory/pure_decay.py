@@ -22,7 +22,7 @@ from .proofs import (
     proof,
 )
 
-__all__ = ["decay_floor", "decay_per_epoch"]
+__all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
 _lr, _weight_decay, _n_train, _batch_size, _n_steps, _n_weights = symbols_of(
     "lr weight_decay n_train batch_size n_steps n_weights"
@@ -36,7 +36,7 @@ _START = quantity("weight_start", "w_{0}", "w_0", "weight", "the weight at the s
 
 
 @derivation("decay-per-epoch")
-def decay_per_epoch() -> Derivation:
+def _decay_per_epoch() -> Derivation:
     """Derive the decay of one epoch, (1 - lr*weight_decay)^(n_train/batch_size), and how far the exponential is off."""
     weight = sp.Function("weight", real=True)
     step, start = _STEP.symbol, _START.symbol
@@ -178,7 +178,7 @@ def decay_per_epoch() -> Derivation:
 
 
 @derivation("decay-floor")
-def decay_floor() -> Derivation:
+def _decay_floor() -> Derivation:
     """Derive size, norm and variance of weights without gradient after n_steps, and the steps to a given size."""
     weights = sp.IndexedBase(sp.Symbol("weight", real=True))
     before = sp.IndexedBase(_START.symbol)

@@ -20,7 +20,7 @@ from .proofs import (
     proof,
 )
 
-__all__ = ["radial_step", "update_balance"]
+__all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
 _lr, _weight_decay, _n_weights, _n_steps = symbols_of("lr weight_decay n_weights n_steps")
 _norm_squared, _norm_squared_next, _norm_squared_start = symbols_of("norm_squared norm_squared_next norm_squared_start")
@@ -31,7 +31,7 @@ _STABLE = Condition(_EPS < 1, "a step must leave something of the weight (lower 
 
 
 @derivation("radial-step")
-def radial_step() -> Derivation:
+def _radial_step() -> Derivation:
     """Derive the squared norm after one step of SGD with L2, its balance, and the sum over many steps."""
     weight, gradient, after = (
         sp.IndexedBase(sp.Symbol(name, real=True)) for name in ("weight", "gradient", "weight_next")
@@ -251,7 +251,7 @@ def radial_step() -> Derivation:
 
 
 @derivation("update-balance")
-def update_balance() -> Derivation:
+def _update_balance() -> Derivation:
     """Derive the stationary squared norm under decoupled decay and any update, from its power and overlap."""
     weight, after, update = (sp.IndexedBase(sp.Symbol(name, real=True)) for name in ("weight", "weight_next", "update"))
     index = sp.Symbol("i", integer=True)

@@ -13,11 +13,11 @@ from .derivation import Derivation, Step, derivation, derive
 from .notation import quantity
 from .proofs import equation, premise, proof
 
-__all__ = ["saturation_ratio", "sigmoid_saturation"]
+__all__ = ["saturation_ratio"]
 
 
 @derivation("sigmoid-saturation")
-def sigmoid_saturation() -> Derivation:
+def _sigmoid_saturation() -> Derivation:
     """Derive kappa(s) = E[phi' + z phi''] / E[phi'] and its limit pi^2 / (3 s^2) for wide pre-activations."""
     place = quantity("pre_activation", "z", "z", "1", "input of a hidden sigmoid", real=True)
     spread = quantity("std", "s", "s", "1", "standard deviation of the pre-activations", positive=True)
