@@ -10,10 +10,13 @@
 from . import (
     bounds,
     collapse,
+    conservation_laws,
     conventions,
     fluctuation_dissipation,
     linear_networks,
     linear_products,
+    momentum_charges,
+    momentum_oscillator,
     networks,
     nielsen,
     norm_flow,
@@ -36,6 +39,7 @@ from .optimizers import B, LinearOptimizer, equilibrium
 from .proofs import Proof
 from .saturation import saturation_ratio
 from .stationary_updates import StationaryUpdates
+from .symmetry import Symmetry
 
 __all__ = [
     "ADAM",
@@ -63,8 +67,10 @@ __all__ = [
     "Stability",
     "StationaryUpdates",
     "Step",
+    "Symmetry",
     "bounds",
     "collapse",
+    "conservation_laws",
     "conventions",
     "convert",
     "derivation",
@@ -75,6 +81,8 @@ __all__ = [
     "glossary_markdown",
     "linear_networks",
     "linear_products",
+    "momentum_charges",
+    "momentum_oscillator",
     "names",
     "networks",
     "nielsen",
