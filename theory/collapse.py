@@ -46,6 +46,13 @@ def _collapse_threshold() -> Derivation:
     symmetric = quantity("aligned", "q", "q", "weight", "both layers displaced alike, v = u = q/√2", real=True)
     opposed = quantity("opposed", "q_{-}", "q_-", "weight", "layers displaced oppositely, v = −u", real=True)
     rate = quantity("growth_rate", "\\rho", "ρ", "loss / weight²", "growth rate of the aligned displacement", real=True)
+    whole = quantity(
+        "loss_change_total", "\\Delta F", "ΔF", "loss", "change for any displacement of both layers", real=True
+    )
+    n_values = quantity("n_values", "r", "r", "1", "singular values of E[(y − p0) xᵀ]", positive=True, integer=True)
+    n_hidden = quantity("n_hidden", "H", "H", "1", "hidden units", positive=True, integer=True)
+    signals, inners, outers = (sp.IndexedBase(name) for name in ("signal", "inner", "outer"))
+    k, h = sp.symbols("k h", integer=True)
     t = sp.Symbol("time", nonnegative=True)
     phi = sp.Function("activation")
     u, v, z, e = inner.symbol, outer.symbol, stretch.symbol, answer.symbol
@@ -107,6 +114,20 @@ def _collapse_threshold() -> Derivation:
             proof("Taylor series to second order, its mean over the data put in", second_order),
         ),
         Step(
+            "modes",
+            "Every displacement of both layers is a sum of such pairs, over singular values k and hidden units h.",
+            equation(
+                whole.symbol,
+                sp.Sum(
+                    -slope.symbol * signals[k] * outers[k, h] * inners[k, h]
+                    + _weight_decay * (inners[k, h] ** 2 + outers[k, h] ** 2) / 2,
+                    (k, 1, n_values.symbol),
+                    (h, 1, n_hidden.symbol),
+                ),
+            ),
+            proof("written out for two inputs, outputs and hidden units, with any singular directions", _mode_by_mode),
+        ),
+        Step(
             "flow-inner",
             "Gradient flow of the first layer",
             equation(sp.Derivative(moving_u(t), t), flow_u),
@@ -156,7 +177,6 @@ def _collapse_threshold() -> Derivation:
         assumptions=(
             "Two layers of weights, no hidden biases, an activation with φ(0) = 0 and a slope there (not ReLU).",
             "p0 is the output at zero weights: 1/K for softmax without output bias, else the class frequencies.",
-            "Every displacement of both layers is a sum of such pairs of directions, which do not mix to this order.",
             "Both layers have the same decay.",
         ),
         steps=steps,
@@ -186,10 +206,48 @@ def _collapse_threshold() -> Derivation:
             symmetric,
             opposed,
             rate,
+            whole,
+            n_values,
+            n_hidden,
             quantity("loss_change", "\\Delta F", "ΔF", "loss", "change of the regularized loss", real=True),
             quantity("activation", "\\varphi", "φ", "1", "activation of the hidden units"),
         ),
     )
+
+
+def _mode_by_mode(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the loss change of two full layers less its sum over modes, for rotations by any angles."""
+
+    def rotation(half_tangent: Any) -> Any:
+        cosine, sine = (1 - half_tangent**2) / (1 + half_tangent**2), 2 * half_tangent / (1 + half_tangent**2)
+        return sp.Matrix([[cosine, -sine], [sine, cosine]])
+
+    left, right = (rotation(sp.Dummy(real=True)) for _ in range(2))
+    strengths = sp.symbols("first second", positive=True)
+    outer, inner = (sp.Matrix(2, 2, lambda _row, _column: sp.Dummy(real=True)) for _ in range(2))
+    signal = left * sp.diag(*strengths) * right.T
+    one = earlier["loss"].rhs
+    scalars = {name: sp.Symbol(name, real=True) for name in ("inner", "outer")} | {
+        "signal": sp.Symbol("signal", positive=True)
+    }
+    pairing = one.coeff(scalars["outer"] * scalars["inner"] * scalars["signal"])
+    penalty = one.subs(scalars["inner"], 0).coeff(scalars["outer"] ** 2)
+    full = pairing * (outer.T * signal * inner.T).trace() + penalty * sum(part**2 for part in (*outer, *inner))
+    along_outer, along_inner = left.T * outer, (inner * right).T
+    total = sp.S.Zero
+    for value in range(2):
+        for unit in range(2):
+            known = {
+                sp.IndexedBase("signal"): strengths[value],
+                sp.IndexedBase("outer"): along_outer[value, unit],
+                sp.IndexedBase("inner"): along_inner[value, unit],
+            }
+            total += expression.rhs.function.replace(
+                lambda part: isinstance(part, sp.Indexed), lambda part, known=known: known[part.base]
+            )
+    limits = tuple((limit[0].name, limit[1], limit[2].name) for limit in expression.rhs.limits)
+    over_all = limits == (("k", 1, "n_values"), ("h", 1, "n_hidden"))
+    return (sp.cancel(sp.together(sp.expand(full - total))), sp.true if over_all else sp.false)
 
 
 def _larger_rate(slope: Any, signal: Any, largest: Any) -> Any:

@@ -41,16 +41,18 @@ class _Letters(LatexPrinter):  # type: ignore[misc]  # SymPy is untyped
     """LaTeX printer that writes functions of an argument, such as R(t), with the letter of their quantity."""
 
     def __init__(self, symbols: Mapping[str, Quantity]) -> None:
-        letters = {line.symbol: line.latex for line in symbols.values()}
-        super().__init__({"symbol_names": letters})
+        super().__init__()
         self._letters = {line.name: line.latex for line in symbols.values()}
+
+    def _print_Symbol(self, expr: Any, style: str = "plain") -> str:
+        return self._letters.get(expr.name) or str(super()._print_Symbol(expr, style))
 
     def _print_Add(self, expr: Any, order: str | None = None) -> str:
         return str(super()._print_Add(expr, order or _order(expr)))
 
     def _print_Mul(self, expr: Any) -> str:
-        whole = _one_root(expr)
-        return str(super()._print_Mul(whole) if whole.is_Mul else self._print(whole))
+        whole = _one_root(expr) if expr.is_Mul else expr  # SymPy prints 1/x as a product, too
+        return str(super()._print_Mul(whole) if whole.is_Mul or whole is expr else self._print(whole))
 
     def _print_Function(self, expr: Any, exp: str | None = None) -> str:
         letter = self._letters.get(expr.func.__name__)
