@@ -187,8 +187,11 @@ def _momentum_oscillator() -> Derivation:
                 regime(name),
             )
             for name, sentence in (
-                ("charge_overdamped", "Without drive it creeps, where the damping is larger, with Ω² = γ² − ω²,"),
-                ("charge_underdamped", "oscillates, where the stiffness is larger, with Ω² = ω² − γ²,"),
+                (
+                    "charge_overdamped",
+                    "Without drive it creeps, where the damping is larger (detuning: the root of γ² − ω²),",
+                ),
+                ("charge_underdamped", "oscillates, where the stiffness is larger (detuning: the root of ω² − γ²),"),
                 ("charge_critical", "and at the border goes as"),
             )
         ),
