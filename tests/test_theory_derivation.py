@@ -75,6 +75,38 @@ def test_one_wrong_entry_of_an_array_is_found(wrong, place):
         theory.derive("decay-per-epoch").numeric(**HYPERPARAMETERS | {"lr": lr})
 
 
+@pytest.mark.parametrize("shape", [(100_000,), (500, 300), (0,), (1, 1, 1)])
+def test_arrays_of_any_size_give_what_the_formula_gives(shape):
+    rng = np.random.default_rng(0)
+    lr, pull, power = (rng.uniform(0.1, 1, shape) for _ in range(3))
+    result = theory.derive("radial-step").numeric(
+        "norm_squared_stationary", lr=lr, weight_decay=0.3, radial_pull=pull, gradient_power=power[..., ::-1]
+    )
+    assert shape == result.shape
+    expected = (2 * (1 - lr * 0.3) * pull + lr * power[..., ::-1]) / (0.3 * (2 - lr * 0.3))
+    np.testing.assert_allclose(result, expected, rtol=1e-13)
+
+
+def test_large_tables_broadcast():
+    law = theory.derive("equal-pull")
+    decay, weights = np.geomspace(1e-5, 1e-2, 300)[:, None], np.arange(1.0, 301.0)
+    table = law.numeric(entropy_loss_gap=0.1, weight_decay=decay, n_weights=weights)
+    np.testing.assert_allclose(table, np.sqrt(0.1 / (decay * weights)), rtol=1e-13)
+
+
+def test_a_wrong_value_deep_in_a_large_array_is_found():
+    lr = np.full(200_000, 0.1)
+    lr[-2] = 20000
+    with pytest.raises(InvalidInput, match="but lr=20000, weight_decay=0.0001; a step must leave"):
+        theory.derive("decay-per-epoch").numeric(**HYPERPARAMETERS | {"lr": lr})
+
+
+def test_whole_numbers_are_taken_as_numbers():
+    floor = theory.derive("decay-floor")
+    assert 0.25 == pytest.approx(floor.numeric(lr=1, weight_decay=0.5, n_steps=1, norm_squared_start=1))
+    assert np.float64 == floor.numeric("factor", lr=1, weight_decay=0.5, n_steps=np.arange(3)).dtype
+
+
 def test_a_broken_condition_is_told_with_its_reason():
     with pytest.raises(
         InvalidInput, match=r"needs lr\*weight_decay < 1, but lr=0.5, weight_decay=4; a step must leave"
@@ -224,6 +256,11 @@ def test_the_floor_of_the_founding_run():
     )
     epochs = floor.numeric("n_steps_to_size", **values, size_start=1.0, size=np.array([784, 23820]) ** -0.5) / 5000
     assert epochs == pytest.approx([66.6, 100.8], abs=0.1)
+
+
+def test_the_steps_to_a_size_keep_their_digits_when_decay_is_tiny():
+    steps = theory.derive("decay-floor").numeric("n_steps_to_size", lr=1e-3, weight_decay=1e-9, size_start=1, size=0.5)
+    assert np.log(2) * 1e12 == pytest.approx(steps, rel=1e-12)
 
 
 def test_the_glossary_is_a_table_with_every_quantity():

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
+from sympy.codegen.cfunctions import log1p
 
 from ..errors import InvalidInput
 
 __all__ = ["Condition", "evaluate"]
 
 _ELEMENTARY: tuple[Any, ...] = (
+    log1p,
     *(sp.exp, sp.log, sp.sin, sp.cos, sp.tan, sp.asin, sp.acos, sp.atan, sp.sinh, sp.cosh, sp.tanh, sp.asinh),
     *(sp.Abs, sp.Max, sp.Min, sp.sign, sp.floor, sp.ceiling, sp.Piecewise, sp.conjugate, sp.re, sp.im),
 )
@@ -135,6 +137,12 @@ def _real(result: Any) -> NDArray[np.float64]:
     return real
 
 
+def _logarithm(argument: Any) -> Any:
+    """Return log(1 + x) as log1p(x), which keeps its digits when x is small: a decay of 1e-9 per step, say."""
+    near_one = argument.is_Add and sp.S.One in argument.args
+    return log1p(argument - 1) if near_one else sp.log(argument, evaluate=False)
+
+
 def _arguments(expression: Any) -> list[str]:
     return sorted(str(symbol.name) for symbol in expression.free_symbols)
 
@@ -196,6 +204,7 @@ def _compiled(expression: Any) -> Callable[..., Any]:
     )
     if isinstance(expression, sp.Expr):
         expression = sp.powsimp(expression, combine="base")  # one root of a product instead of a product of roots
+        expression = expression.replace(sp.log, _logarithm)
     function: Callable[..., Any] = sp.lambdify(
         arguments, expression, modules=["scipy", "numpy"] if special else "numpy", cse=True
     )
