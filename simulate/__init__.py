@@ -4,6 +4,7 @@ from .brownian import BrownianPaths, brownian_paths
 from .coefficients import Affine, Power
 from .decay_laws import decay_per_step, effective_weight_decay
 from .events import collapse, reaching, tail_off
+from .filtered_gradients import FilteredGradient, filtered_gradient
 from .layer_models import deep_linear_modes, homogeneous_layers, product_flow
 from .momentum_models import momentum_oscillator
 from .noise_models import cox_ingersoll_ross, geometric_brownian_motion, isotropic_noise_norm, ornstein_uhlenbeck
@@ -17,14 +18,15 @@ from .stationary import StationaryLaw, stationary_law
 from .trajectory import Trajectory, norm_trajectory
 
 __all__ = [
-    "SCHEMES",
     "Affine",
     "BrownianPaths",
     "Constant",
     "Cosine",
+    "FilteredGradient",
     "Linear",
     "Power",
     "Problem",
+    "SCHEMES",
     "Schedule",
     "Solution",
     "StationaryLaw",
@@ -40,6 +42,7 @@ __all__ = [
     "decay_per_step",
     "deep_linear_modes",
     "effective_weight_decay",
+    "filtered_gradient",
     "geometric_brownian_motion",
     "homogeneous_layers",
     "isotropic_noise_norm",
