@@ -43,15 +43,21 @@ would leave both layers a variance of {variance[2]["predicted"]:.3f}. Layer 2 co
    is {first[2]["ratio"]:.3f} of the loss to decay), **false of layer 3** ({first[3]["ratio"]:.1f} times the loss);
 2. *a factor exp(−ηλ/m) per epoch*: **true** of what decay does: weights of dead pixels, which get no gradient, shrink
    by {factor["measured"]:.7f} per epoch, the formula says {factor["predicted"]:.7f};
-3. *it tails off around 1/√n*: **the size follows the law, the prefactor is not 1.** After {parameters["epochs"]} epochs
-   the rms weight is {size[2]["ratio"]:.0f} times 1/√n_weights in layer 2 and {size[3]["ratio"]:.0f} times in layer 3.
-   Decay alone would take {needed["predicted"]:.0f} epochs to get there. The new start, 1/√fan_in, is no resting place
-   either: from it layer 2 *grows* to an rms weight of {starts[1]["measured"]:.3f}, while the old start comes down to
-   {starts[0]["measured"]:.3f}.
+3. *it tails off around 1/√n*: **false by a large factor.** After {parameters["epochs"]} epochs the rms weight is
+   {size[2]["ratio"]:.0f} times 1/√n_weights in layer 2 and {size[3]["ratio"]:.0f} times in layer 3, and decay alone
+   would need {needed["predicted"]:.0f} epochs to get layer 2 there. What is right about it: in a homogeneous network
+   at rest every layer has the same squared norm, hence a size of C/√n_weights (`theory.derive("equal-pull")`), but C
+   is √(gap/λ), not 1. The new start, 1/√fan_in, is no resting place either: from it layer 2 *grows* to an rms weight
+   of {starts[1]["measured"]:.3f}, while the old start comes down to {starts[0]["measured"]:.3f}.
 """
 
 
-SECTIONS = {"answer": answer, "glossary": theory.glossary_markdown}
+def derivation() -> str:
+    """Return one derivation as `weightdecay derive` prints it."""
+    return f"```text\n{theory.derive('decay-per-epoch').text().rstrip()}\n```"
+
+
+SECTIONS = {"answer": answer, "derivation": derivation, "glossary": theory.glossary_markdown}
 
 
 def refreshed(text: str) -> str:
