@@ -10,31 +10,46 @@ from .momentum_models import momentum_oscillator
 from .noise_models import cox_ingersoll_ross, geometric_brownian_motion, isotropic_noise_norm, ornstein_uhlenbeck
 from .norm_models import norm_under_pull, problem_from_derivation, pure_decay_floor, scale_invariant_norm
 from .problem import Problem, Solution, Status
+from .random_gradients import AutoregressiveGradients, SampledGradients, WhiteGradients
 from .schedules import Constant, Cosine, Linear, Schedule, Step, Tabulated, WarmUp, as_schedule, schedule_from_dict
 from .sde_schemes import SCHEMES
 from .sigmoid_models import saturating_sigmoid_pair, sigmoid_pull_ratio
 from .solve import solve
 from .stationary import StationaryLaw, stationary_law
 from .trajectory import Trajectory, norm_trajectory
+from .update_rules import RULES, SGD, Adam, Lion, Muon, RMSprop, SignSGD, polar_factor
+from .walk import Estimate, Walk, walk
 
 __all__ = [
+    "RULES",
+    "SCHEMES",
+    "SGD",
+    "Adam",
     "Affine",
+    "AutoregressiveGradients",
     "BrownianPaths",
     "Constant",
     "Cosine",
+    "Estimate",
     "FilteredGradient",
     "Linear",
+    "Lion",
+    "Muon",
     "Power",
     "Problem",
-    "SCHEMES",
+    "RMSprop",
+    "SampledGradients",
     "Schedule",
+    "SignSGD",
     "Solution",
     "StationaryLaw",
     "Status",
     "Step",
     "Tabulated",
     "Trajectory",
+    "Walk",
     "WarmUp",
+    "WhiteGradients",
     "as_schedule",
     "brownian_paths",
     "collapse",
@@ -50,6 +65,7 @@ __all__ = [
     "norm_trajectory",
     "norm_under_pull",
     "ornstein_uhlenbeck",
+    "polar_factor",
     "problem_from_derivation",
     "product_flow",
     "pure_decay_floor",
@@ -61,4 +77,5 @@ __all__ = [
     "solve",
     "stationary_law",
     "tail_off",
+    "walk",
 ]

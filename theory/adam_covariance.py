@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.interpolate import CubicSpline
-from scipy.special import spence
 
 from ..errors import InvalidInput
 
@@ -45,8 +44,8 @@ def adam_autocovariance(lag: ArrayLike, beta1: ArrayLike, beta2: ArrayLike) -> F
 
         E[u_t u_(t+k)] = (1-beta1)^2 sum_i beta1^(2i+k) E[g_(t-i)^2 / sqrt(v_t v_(t+k))].
 
-    The gradient's scale drops out. Bias corrections and Adam's small constant in the denominator are left out. For beta2
-    near 1, where v no longer fluctuates, the result is (1-beta1)/(1+beta1) beta1^k.
+    The gradient's scale drops out. Bias corrections and Adam's small constant in the denominator are left out. For
+    beta2 near 1, where v no longer fluctuates, the result is (1-beta1)/(1+beta1) beta1^k.
 
     References
     ----------
@@ -121,6 +120,8 @@ def _check_betas(beta1: float, beta2: float) -> None:
 @functools.lru_cache(maxsize=256)
 def _table(beta1: float, beta2: float) -> FloatArray:
     """Return E[u_t u_(t+k)] for k from 0 until it is negligible."""
+    from scipy.interpolate import CubicSpline  # here, since it takes long to import
+
     _check_betas(beta1, beta2)
     y, weight = _nodes(beta2)
     inner = _terms(beta1**2)
@@ -142,7 +143,9 @@ def _table(beta1: float, beta2: float) -> FloatArray:
     return np.array(table)
 
 
-def _either(product: CubicSpline, exponent: FloatArray, lowest: float, beta2: float) -> FloatArray:
+def _either(
+    product: Callable[[FloatArray], FloatArray], exponent: FloatArray, lowest: float, beta2: float
+) -> FloatArray:
     """Return the logarithm of the product where the spline reaches, and directly below that."""
     inside = np.maximum(exponent, lowest)
     return np.where(exponent >= lowest, product(inside), _log_product(np.exp(exponent), beta2))
@@ -181,6 +184,8 @@ def _log_product(x: FloatArray, beta2: float) -> FloatArray:
 
     Close to beta2 = 1 the sum of logarithms is Euler's and Maclaurin's integral, a dilogarithm, with end corrections.
     """
+    from scipy.special import spence  # here, since it takes long to import
+
     c = 2.0 * (1.0 - beta2) * x
     if 1.0 - beta2 > _FEW:
         lags = np.arange(_terms(beta2) + 200)

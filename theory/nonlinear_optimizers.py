@@ -58,8 +58,8 @@ def _adam_law(beta1: Any, beta2: Any) -> CoupledLaw:
         assumptions=(
             _ALIKE,
             _BARE,
-            "Exact in lr*weight_decay for beta2 near 1; what the second moment's fluctuation changes, of order 1 - beta2, "
-            "is taken at leading order in lr*weight_decay.",
+            "Exact in lr*weight_decay for beta2 near 1; what the second moment's fluctuation changes, of order "
+            "1 - beta2, is taken at leading order in lr*weight_decay.",
         ),
     )
 

@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import log_ndtr
 
 from .adam_covariance import adam_drift, adam_update_power, second_moment_correction
 
@@ -96,6 +95,8 @@ def sign_size(s: ArrayLike) -> FloatArray:
 
 
 def _lattice_size(s: float) -> float:
+    from scipy.special import log_ndtr  # here, since it takes long to import
+
     slope, grown = np.sqrt(np.pi / 8.0), np.sqrt(np.pi / 2.0) / 4.0
     if s < _SMALL:
         return float(slope * s * (1.0 + grown * s))

@@ -14,7 +14,7 @@ import sympy as sp
 
 from ..errors import InvalidInput, check_choice
 from .equilibria import COUPLINGS, Equilibrium
-from .evaluation import Condition
+from .evaluation import Condition, evaluate
 from .filter_moments import autocovariances, leading_terms, schur_conditions
 from .notation import symbols_of
 
@@ -108,6 +108,35 @@ class LinearOptimizer:
             schur_conditions(self.denominator, self.hyperparameters),
             "otherwise the filter never forgets a gradient, and its updates grow without bound",
         )
+
+    def coefficients(self, **values: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Return numerator and denominator of the filter as numbers, of rising powers of the backshift.
+
+        Parameters
+        ----------
+        **values : float
+            Value of each of the optimizer's own hyperparameters, by name.
+
+        Raises
+        ------
+        InvalidInput
+            If a value is missing, superfluous, no number, or makes the filter unstable.
+
+        Examples
+        --------
+        >>> from weightdecay import theory
+        >>> theory.NESTEROV.coefficients(momentum=0.5)
+        ((1.5, -0.5), (1.0, -0.5))
+        """
+        label = f"the filter of {self.name}"
+        names = {str(symbol.name) for symbol in self.hyperparameters}
+        evaluate(label, sp.Add(*self.hyperparameters), values, conditions=self.stability(), zero_allowed=names)
+
+        def number(part: Any) -> float:
+            of_it = {str(symbol.name): values[symbol.name] for symbol in part.free_symbols}
+            return float(evaluate(label, part, of_it, zero_allowed=names))
+
+        return tuple(map(number, self.numerator)), tuple(map(number, self.denominator))
 
     def equilibrium(self, coupling: str, symmetry: str, order: str) -> Equilibrium:
         """Return the equilibrium; see the function `equilibrium`, which checks its arguments."""

@@ -40,8 +40,8 @@ def overlap_coefficients(aspect: float, n_terms: int) -> FloatArray:
     The polar factor is an odd function of the matrix. In the limit of large matrices, odd polynomials that are
     orthogonal under the law of singular values keep their correlation: theirs is rho^(2j+1), as that of Hermite
     polynomials of correlated normal numbers. With t the squared singular value over the larger side, t times its
-    density (Marchenko and Pastur's) is a semicircle of radius 2 sqrt(aspect) around 1 + aspect, under which Chebyshev's U_j are
-    orthogonal; so s_j is the mean of t^(-1/2) U_j over the semicircle,
+    density (Marchenko and Pastur's) is a semicircle of radius 2 sqrt(aspect) around 1 + aspect, under which
+    Chebyshev's U_j are orthogonal; so s_j is the mean of t^(-1/2) U_j over the semicircle,
 
         s_j = (2/pi) integral of sin((j+1) phi) sin(phi) / sqrt(1 + aspect + 2 sqrt(aspect) cos(phi)), phi from 0 to pi.
 
