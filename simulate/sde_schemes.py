@@ -142,8 +142,8 @@ class Scheme:
     step : callable
         Takes one step in place.
     strong_order : mapping
-        Strong order for "additive" noise (diffusion does not depend on the state), "diagonal" and "general" noise;
-        a kind that the method cannot take is missing.
+        Strong order for "additive" noise (diffusion does not depend on the state), "diagonal" noise, "scalar" noise (one
+        Brownian motion for all components) and "general" noise; a kind that the method cannot take is missing.
     weak_order : float
         Weak order.
     needs_dZ : bool
@@ -183,7 +183,7 @@ SCHEMES: Mapping[str, Scheme] = MappingProxyType(
         "srk15": Scheme(
             srk15,
             {"additive": 1.5, "diagonal": 1.5, "scalar": 1.5},
-            1.5,
+            2.0,
             needs_dZ=True,
             takes_unit=False,
             amplification=lambda z: 1 + z + z * z / 2,
