@@ -11,6 +11,7 @@ from .noise_models import cox_ingersoll_ross, geometric_brownian_motion, isotrop
 from .norm_models import norm_under_pull, problem_from_derivation, pure_decay_floor, scale_invariant_norm
 from .problem import Problem, Solution, Status
 from .random_gradients import AutoregressiveGradients, SampledGradients, WhiteGradients
+from .schedule_text import schedule_from_text
 from .schedules import Constant, Cosine, Linear, Schedule, Step, Tabulated, WarmUp, as_schedule, schedule_from_dict
 from .sde_schemes import SCHEMES
 from .sigmoid_models import saturating_sigmoid_pair, sigmoid_pull_ratio
@@ -73,6 +74,7 @@ __all__ = [
     "saturating_sigmoid_pair",
     "scale_invariant_norm",
     "schedule_from_dict",
+    "schedule_from_text",
     "sigmoid_pull_ratio",
     "solve",
     "stationary_law",

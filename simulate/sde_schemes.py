@@ -142,8 +142,8 @@ class Scheme:
     step : callable
         Takes one step in place.
     strong_order : mapping
-        Strong order for "additive" noise (diffusion does not depend on the state), "diagonal" noise, "scalar" noise (one
-        Brownian motion for all components) and "general" noise; a kind that the method cannot take is missing.
+        Strong order for "additive" noise (diffusion does not depend on the state), "diagonal" noise, "scalar" noise
+        (one Brownian motion for all components) and "general" noise; a kind that the method cannot take is missing.
     weak_order : float
         Weak order.
     needs_dZ : bool

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from weightdecay.errors import InvalidInput
 from weightdecay.simulate import schedules
+from weightdecay.simulate.schedule_text import schedule_from_text
 from weightdecay.simulate.schedules import (
     Constant,
     Cosine,
@@ -159,6 +160,54 @@ def test_no_schedule_takes_a_value_that_is_no_size(value):
     for make in (Constant, lambda v: Linear(v, 1, 3), lambda v: Cosine(1, v, 3), lambda v: WarmUp(3, v)):
         with pytest.raises(InvalidInput):
             make(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0.1", Constant(0.1)),
+        (" 1e-4 ", Constant(1e-4)),
+        ("linear:0.1:0", Linear(0.1, 0.0, 1000)),
+        ("cosine:0.1:0.01", Cosine(0.1, 0.01, 1000)),
+        ("step:0.1:0.5:every=100", Step(0.1, 0.5, every=100)),
+        ("step:0.1:0.1:at=500,750", Step(0.1, 0.1, at=(500, 750))),
+        ("warm-up:100:0.1", WarmUp(100, Constant(0.1))),
+        ("warm-up:100:linear:0.1:0", WarmUp(100, Linear(0.1, 0.0, 900))),
+        (json.dumps(WarmUp(5, Step(0.1, 0.1, every=10)).to_dict()), WarmUp(5, Step(0.1, 0.1, every=10))),
+    ],
+)
+def test_a_short_text_describes_a_schedule(text, expected):
+    assert expected == schedule_from_text(text, 1000)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fast", "the schedule 'fast' cannot be read; it must be a number"),
+        ("cosine:0.1", "cannot be read"),
+        ("step:0.1:0.5:100", "cannot be read"),
+        ("step:0.1:0.5:at=x", "cannot be read"),
+        ("warm-up", "cannot be read"),
+        ("warm-up:5:fast", "the schedule 'fast' cannot be read"),
+        ("{", "is no valid JSON"),
+        ('{"kind": "cosin"}', "did you mean 'cosine'"),
+        ("-0.1", "value is -0.1, but must be a finite number, 0 or above"),
+        ("nan", "value is nan"),
+        ("step:0.1:0.5:at=5,3", "but its steps must rise"),
+    ],
+)
+def test_a_text_that_describes_none_is_answered_with_the_forms(text, message):
+    with pytest.raises(InvalidInput, match=message):
+        schedule_from_text(text, 1000)
+
+
+@given(text=st.text(alphabet='0123456789.:-=,elinarcosupwm{}"', max_size=30))
+def test_no_text_does_anything_but_describe_a_schedule_or_be_refused(text):
+    try:
+        schedule = schedule_from_text(text, 10)
+    except InvalidInput:
+        return
+    assert np.all(schedule(range(10)) >= 0)
 
 
 def test_every_kind_has_its_own_name_in_json():

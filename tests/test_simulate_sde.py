@@ -113,8 +113,8 @@ def test_milstein_without_the_derivative_keeps_its_order():
 @pytest.mark.parametrize("method", SCHEMES)
 @pytest.mark.parametrize("power", [1, 2])
 def test_the_measured_weak_order_is_the_declared_one(method, power):
-    # The exact solution on the same paths is the control variate; the sampling error of each mean is required to be small
-    # against its bias. Powers of the state up to the second are the test functions.
+    # The exact solution on the same paths is the control variate; the sampling error of each mean is required to be
+    # small against its bias. Powers of the state up to the second are the test functions.
     problem = geometric_brownian_motion(growth=-1.0, volatility=0.2, y0=1.0, t_span=(0, 1))
     fine = brownian_paths(2**16, 128, 1 / 128, rng=13)
     exact = problem.exact(1.0, fine.at_steps()[:, -1]) ** power

@@ -5,7 +5,8 @@
 The floor is a lower bound for any program with the same generator: drawing the normals that the steps need, in blocks
 that fit the cache, and nothing else. Everything is timed in turn in one process, on one core, in CPU time, so that a
 change of the machine's speed hits all alike; the table gives the median ratio over the rounds and their range.
-diffrax runs compiled, in float64, in three forms, the first the fastest, the last the usual one; compiling is not timed.
+diffrax runs compiled, in float64, in three forms, the first the fastest, the last the usual one; compiling is not
+timed.
 """
 
 from __future__ import annotations
