@@ -60,6 +60,8 @@ def _radial_step() -> Derivation:
     def induction(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
         (total,) = expression.rhs.atoms(sp.Sum)
         first = expression.rhs - total
+        if first.has(sp.Sum):
+            return (sp.false,)
         recursion = earlier["recursion"].rhs.subs(k, _n_steps)
         factor = recursion.coeff(norm(_n_steps))
         source = recursion - factor * norm(_n_steps)
