@@ -23,15 +23,12 @@ import sympy as sp
 __all__ = [
     "Proof",
     "by_differentiation",
-    "by_elimination",
     "by_growth",
-    "by_integration",
     "by_limit",
     "by_putting_back",
     "by_rational_points",
     "by_recursion",
     "by_series",
-    "by_sign",
     "by_substitution",
     "by_summation",
     "definition",
@@ -143,20 +140,6 @@ def by_summation(*keys: str) -> Proof:
     return Proof("sums compared term by term: the difference expands to zero", residual)
 
 
-def by_elimination(*keys: str, unknowns: Iterable[Any]) -> Proof:
-    """Return a proof that a step follows once the named steps are solved for `unknowns` and put in."""
-    unknowns = tuple(unknowns)
-
-    def residual(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
-        found = sp.solve([difference(earlier[key]) for key in keys], unknowns, dict=True)
-        if len(found) != 1:
-            return (sp.false,)
-        return (difference(expression).subs(found[0]),)
-
-    names = ", ".join(str(unknown) for unknown in unknowns)
-    return Proof(f"earlier steps solved for {names} and put in; the difference simplifies to zero", residual)
-
-
 def by_putting_back(key: str, *more: str, fixed: Mapping[Any, Any] | None = None) -> Proof:
     """Return a proof that a solution (left side: the unknown) fulfils the named equation.
 
@@ -179,20 +162,6 @@ def by_differentiation(key: str, variable: Any, *more: str) -> Proof:
         return (_replaced(sp.diff(earlier[key].rhs, variable) - expression.rhs, more, earlier),)
 
     return Proof(f"derivative of an earlier step with respect to {variable}", residual)
-
-
-def by_integration(key: str, variable: Any, start: Any, value: Any) -> Proof:
-    """Return a proof that the right side has the named step's right side as its derivative, and `value` at `start`."""
-
-    def residual(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
-        return (
-            sp.diff(expression.rhs, variable) - earlier[key].rhs,
-            expression.rhs.subs(variable, start) - value,
-        )
-
-    return Proof(
-        f"differentiated with respect to {variable} it gives an earlier step, and its start is right", residual
-    )
 
 
 def by_recursion(key: str, counter: Any, start: Any, *more: str) -> Proof:
@@ -244,20 +213,6 @@ def by_series(key: str, variable: Any, order: int, small: Mapping[Any, Any] | No
         return (sp.series(exact, variable, 0, order).removeO() - expression.rhs.subs(small or {}),)
 
     return Proof(f"series of an earlier step in {variable}", residual)
-
-
-def by_sign(sign: str, *keys: str) -> Proof:
-    """Return a proof that a relation (left side against right side) has the sign that assumptions give it.
-
-    `sign` is "positive", "nonnegative", "negative" or "nonpositive": that of left minus right.
-    """
-
-    def residual(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
-        left = sp.factor(sp.cancel(_replaced(difference(expression), keys, earlier)))
-        relation = {sp.Gt: "positive", sp.Ge: "nonnegative", sp.Lt: "negative", sp.Le: "nonpositive"}
-        return (sp.true if getattr(left, f"is_{sign}") and relation[expression.func] == sign else sp.false,)
-
-    return Proof(f"the difference of both sides factors into something {sign}", residual)
 
 
 def by_rational_points(*keys: str, count: int = 40, least: Mapping[Any, Any] | None = None) -> Proof:
