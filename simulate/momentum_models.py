@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from ..errors import InvalidInput, check_choice, check_positive
+from ..theory import derive
+from .derived import compiled
 from .problem import FloatArray, Problem
 
 __all__ = ["momentum_oscillator"]
@@ -47,9 +50,8 @@ def momentum_oscillator(
 
     Notes
     -----
-    q'' + 2 gamma q' + omega^2 q = drive, with gamma = (1 - momentum) / (lr (1 + momentum)) and
-    omega^2 = 4 weight_decay / (lr (1 + momentum)), or half of that for translation. With gamma below omega it
-    oscillates, above it creeps.
+    The equation of the derivation "momentum-oscillator", q'' + 2 damping q' + stiffness q = drive. It oscillates where
+    the stiffness exceeds the square of the damping, and creeps where it does not.
 
     References
     ----------
@@ -64,25 +66,30 @@ def momentum_oscillator(
     lr, weight_decay = check_positive("lr", lr), check_positive("weight_decay", weight_decay)
     if not 0 <= momentum < 1:
         raise InvalidInput(f"momentum is {momentum!r}, but must be from 0 to below 1")
-    factor = {"scale": 4.0, "rescale": 4.0, "translation": 2.0}[
-        check_choice("symmetry", symmetry, ("scale", "rescale", "translation"))
-    ]
-    gamma = (1.0 - momentum) / (lr * (1.0 + momentum))
-    stiffness = factor * weight_decay / (lr * (1.0 + momentum))
+    degree = 1 if check_choice("symmetry", symmetry, ("scale", "rescale", "translation")) == "translation" else 2
+    oscillator = derive("momentum-oscillator")
+    damping = float(oscillator.numeric("damping", lr=lr, momentum=momentum))
+    stiffness = float(
+        oscillator.numeric("stiffness", lr=lr, momentum=momentum, weight_decay=weight_decay, degree=degree)
+    )
+    detuning = math.sqrt(abs(damping**2 - stiffness))
+    regime = "critical" if detuning == 0 else "overdamped" if damping**2 > stiffness else "underdamped"
+    free = compiled(oscillator, f"charge_{regime}")
+
+    def acceleration(place: Any, speed: Any, force: Any) -> Any:
+        return force - 2.0 * damping * speed - stiffness * place
 
     def drift(t: float, y: FloatArray) -> FloatArray:
         force = drive(t) if callable(drive) else drive
-        return np.stack([y[:, 1], force - 2.0 * gamma * y[:, 1] - stiffness * y[:, 0]], axis=1)
+        return np.stack([y[:, 1], acceleration(y[:, 0], y[:, 1], force)], axis=1)
 
     def exact(t: float) -> FloatArray:
         rest = float(drive) / stiffness  # type: ignore[arg-type]  # given only where the drive is a number
-        root = np.sqrt(complex(gamma**2 - stiffness))
-        away = charge_start - rest
-        cosh, sinhc = np.cosh(root * t), (np.sinh(root * t) / root if root else t)
-        fall = math.exp(-gamma * t)
-        place = fall * (away * cosh + (charge_velocity_start + gamma * away) * sinhc)
-        speed = fall * (charge_velocity_start * cosh - (stiffness * away + gamma * charge_velocity_start) * sinhc)
-        return np.array([rest + place.real, speed.real])
+        start = np.array([charge_start - rest, charge_velocity_start])
+        rate = np.array([charge_velocity_start, acceleration(start[0], start[1], 0.0)])
+        # the velocity obeys the equation without drive too
+        moved = free(charge_start=start, charge_rate_start=rate, damping=damping, detuning=detuning, time=t)
+        return np.asarray(moved + np.array([rest, 0.0]))
 
     return Problem(
         drift,
