@@ -29,6 +29,7 @@ def answer() -> str:
     variance = {layer: find(f"variance of layer {layer} after") for layer in (2, 3)}
     first = {layer: find("claim 1", f"layer {layer}") for layer in (2, 3)}
     size = {layer: find("claim 3: rms", f"layer {layer}") for layer in (2, 3)}
+    own = {layer: find(f"rms weight of layer {layer} after", "of the layer") for layer in (2, 3)}
     needed = find("claim 3: epochs", "layer 2")
     factor = find("claim 2", "exp(")
     starts = [find("rms weight of layer 2 at the end", "30 hidden", start) for start in ("old start", "new start")]
@@ -44,8 +45,9 @@ would leave both layers a variance of {variance[2]["predicted"]:.3f}. Layer 2 co
 2. *a factor exp(−ηλ/m) per epoch*: **true** of what decay does: weights of dead pixels, which get no gradient, shrink
    by {factor["measured"]:.7f} per epoch, the formula says {factor["predicted"]:.7f};
 3. *it tails off around 1/√n*: **false by a large factor.** After {parameters["epochs"]} epochs the rms weight is
-   {size[2]["ratio"]:.0f} times 1/√n_weights in layer 2 and {size[3]["ratio"]:.0f} times in layer 3, and decay alone
-   would need {needed["predicted"]:.0f} epochs to get layer 2 there. What is right about it: in a homogeneous network
+   {size[2]["ratio"]:.0f} times 1/√n in layer 2 and {size[3]["ratio"]:.0f} times in layer 3 (n all weights of the
+   network; counting each layer's own, {own[2]["ratio"]:.0f} and {own[3]["ratio"]:.0f} times), and decay alone would
+   need {needed["predicted"]:.0f} epochs to get layer 2 there. What is right about it: in a homogeneous network
    at rest every layer has the same squared norm, hence a size of C/√n_weights (`theory.derive("equal-pull")`), but C
    is √(gap/λ), not 1. The new start, 1/√fan_in, is no resting place either: from it layer 2 *grows* to an rms weight
    of {starts[1]["measured"]:.3f}, while the old start comes down to {starts[0]["measured"]:.3f}.

@@ -304,22 +304,33 @@ def _budget(findings: Findings, layer: int) -> list[Comparison]:
 
 
 def _third_claim(findings: Findings, layer: int) -> list[Comparison]:
-    n_weights, steps_per_epoch = findings.n_weights[layer], findings.config.steps_per_epoch(findings.data.n_train)
-    rms = np.sqrt(np.array([record.norm_squared[:, layer] for record in findings.records]) / n_weights)
-    size, start = 1 / math.sqrt(n_weights), float(np.mean(rms[:, 0]))
-    needed = findings.floor.numeric("n_steps_to_size", size=min(size, start), size_start=start, **findings.rates)
+    """Compare the size of a layer's weights with 1/sqrt(n): of the network, as claimed, and of the layer."""
+    n_layer, n_network = findings.n_weights[layer], sum(findings.n_weights)
+    rms = np.sqrt(findings.stack("norm_squared", layer) / n_layer)
+    claimed, start = 1 / math.sqrt(n_network), float(np.mean(rms[:, 0]))
+    needed = findings.floor.numeric(
+        "n_steps_to_size", size=min(claimed, start), size_start=start, **findings.rates
+    ) / findings.config.steps_per_epoch(findings.data.n_train)
+    after = f"of layer {layer + 2} after {findings.epochs[-1]:g} epochs"
     return [
         _over_seeds(
-            f"claim 3: rms weight of layer {layer + 2} after {findings.epochs[-1]:g} epochs, against 1/sqrt(n_weights)",
-            size,
+            f"claim 3: rms weight {after}, against 1/sqrt(n_weights) of the network",
+            claimed,
             rms[:, -1],
             "nothing",
             "the claimed size has no prefactor, and the run is shorter than the decay to it",
         ),
+        _over_seeds(
+            f"rms weight {after}, against 1/sqrt(n_weights) of the layer",
+            1 / math.sqrt(n_layer),
+            rms[:, -1],
+            "nothing",
+            "the law of homogeneous layers counts each layer's own weights; its prefactor is not 1",
+        ),
         Comparison(
             f"claim 3: epochs that decay alone takes layer {layer + 2} to 1/sqrt(n_weights), against epochs run",
             "epoch",
-            float(needed) / steps_per_epoch,
+            float(needed),
             float(findings.epochs[-1]),
             None,
             "nothing",

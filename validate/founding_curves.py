@@ -80,11 +80,11 @@ def size_curves(findings: Findings, by_example: Examples) -> list[Curve]:
         rms = np.sqrt([record.norm_squared[:, 0] / record.final.weights[0].size for record in records])
         name = f"{width} hidden neurons, {STARTS[start]}"
         curves.append(_curve(name, panel, "experiment", records[0].epochs, rms, y_name))
-    n_weights, fan_in = findings.n_weights[0], findings.config.layers[0]
-    first = np.sqrt(findings.stack("norm_squared", 0)[:, :1] / n_weights)
+    fan_in, n_network = findings.config.layers[0], sum(findings.n_weights)
+    first = np.sqrt(findings.stack("norm_squared", 0)[:, :1] / findings.n_weights[0])
     factor = findings.floor.numeric("factor", n_steps=findings.steps, **findings.rates)
     curves.append(_curve("decay alone", panel, "theory", findings.epochs, first * factor, y_name))
-    for name, number in (("1/sqrt(fan_in)", fan_in), ("1/sqrt(n_weights)", n_weights)):
+    for name, number in (("1/sqrt(fan_in)", fan_in), ("1/sqrt(n_weights)", n_network)):
         ends = findings.epochs[[0, -1]]
         curves.append(_curve(name, panel, "theory", ends, np.full(2, 1 / math.sqrt(number)), y_name))
     return curves
