@@ -338,8 +338,8 @@ class Workspace:
     def _single_step(self) -> Callable[..., None]:
         """Return the step of one run: every product is one BLAS call that takes scale and learning rate as factors."""
         config, networks, probes = self.config, self.networks, self.probes
-        (gemm,) = get_blas_funcs(("gemm",), dtype=np.dtype(config.dtype))
-        copyto, dot, add, multiply, subtract = np.copyto, np.dot, np.add, np.multiply, np.subtract
+        gemm, gemv = get_blas_funcs(("gemm", "gemv"), dtype=np.dtype(config.dtype))
+        copyto, multiply, subtract = np.copyto, np.multiply, np.subtract
         pixels = [p.T for p in self.pixels[:, 0]]
         targets = list(self.targets[:, :, 0])
         weights = [w[0].T for w in networks.weights]  # BLAS counts columns first: the transpose is what it sees
@@ -353,9 +353,8 @@ class Workspace:
             (layer, weights[layer + 1], errors[layer + 1], errors[layer], slopes[layer])
             for layer in reversed(range(config.n_layers - 1))
         ]
-        ones = np.empty(self.batch_size, config.dtype)
-        bias_gradients = [np.empty_like(b) for b in biases]
-        updates = list(zip(range(config.n_layers), weights, biases, self.errors, errors, bias_gradients, strict=True))
+        ones = np.ones(self.batch_size, config.dtype)
+        updates = list(zip(range(config.n_layers), weights, biases, errors, strict=True))
         decay_biases, with_biases = config.decay_biases, config.biases
         beta = 1.0 if with_biases else 0.0
 
@@ -378,12 +377,10 @@ class Workspace:
             if probes is not None:
                 probes.keep(k)
             below = pixels[k]
-            for layer, weight, bias, error, error_T, bias_gradient in updates:
-                gemm(update[layer], below, error_T, 1.0, weight, 0, 1, 1)
+            for layer, weight, bias, error in updates:
+                gemm(update[layer], below, error, 1.0, weight, 0, 1, 1)
                 if with_biases:
-                    ones.fill(bias_update[layer])
-                    dot(ones, error, bias_gradient)
-                    add(bias, bias_gradient, bias)
+                    gemv(bias_update[layer], error, ones, 1.0, bias, 0, 1, 0, 1, 0, 1)
                 below = units[layer]
 
         return step
