@@ -20,10 +20,14 @@ from . import (
     networks,
     nielsen,
     norm_flow,
+    one_margin,
     output_layer,
     pure_decay,
     radial_equation,
+    rescaling,
     saturation,
+    scale_invariant,
+    squared_error,
 )
 from .catalogue import derivations_markdown
 from .claims import Claim, LayerRun, nielsen_claims
@@ -35,6 +39,7 @@ from .lag_sums import LAG
 from .linear_optimizers import EMA, HEAVY_BALL, NESTEROV, SGD
 from .nonlinear_optimizers import ADAM, LION, MUON, RMSPROP, SIGN_SGD, SIGNUM
 from .notation import GLOSSARY, Quantity, glossary_markdown, quantity, symbols_of
+from .one_margin import margin_transition
 from .optimizers import B, LinearOptimizer, equilibrium
 from .proofs import Proof
 from .saturation import saturation_ratio
@@ -81,6 +86,7 @@ __all__ = [
     "glossary_markdown",
     "linear_networks",
     "linear_products",
+    "margin_transition",
     "momentum_charges",
     "momentum_oscillator",
     "names",
@@ -88,11 +94,15 @@ __all__ = [
     "nielsen",
     "nielsen_claims",
     "norm_flow",
+    "one_margin",
     "output_layer",
     "pure_decay",
     "quantity",
     "radial_equation",
+    "rescaling",
     "saturation",
     "saturation_ratio",
+    "scale_invariant",
+    "squared_error",
     "symbols_of",
 ]

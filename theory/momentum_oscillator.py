@@ -189,9 +189,9 @@ def _momentum_oscillator() -> Derivation:
             for name, sentence in (
                 (
                     "charge_overdamped",
-                    "Without drive it creeps, where the damping is larger (detuning: the root of γ² − ω²),",
+                    "Without drive it creeps where γ > ω (detuning: the root of γ² − ω²),",
                 ),
-                ("charge_underdamped", "oscillates, where the stiffness is larger (detuning: the root of ω² − γ²),"),
+                ("charge_underdamped", "oscillates where ω > γ (detuning: the root of ω² − γ²),"),
                 ("charge_critical", "and at the border goes as"),
             )
         ),

@@ -151,7 +151,7 @@ GLOSSARY: tuple[Quantity, ...] = (
         r"\tilde G^{2}",
         "G̃²",
         "loss²",
-        "second moment of the gradient at unit norm, for a scale-invariant block: G² = G̃² / R",
+        "second moment of the gradient at unit norm; a scale-invariant block of squared norm R has it over R",
         "L (Wan et al.)",
         positive=True,
     ),
