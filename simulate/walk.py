@@ -45,7 +45,8 @@ class Estimate:
 
     def deviation(self, expected: Any) -> Any:
         """Return how many standard errors the value lies above what was expected."""
-        return np.subtract(self.value, expected) / self.standard_error
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.subtract(self.value, expected) / self.standard_error
 
 
 @dataclass(frozen=True, eq=False)
