@@ -24,7 +24,7 @@ CITATION = re.compile(r"\[@([a-z0-9]+)\]")
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Return a number with so many significant digits, as prose has it.
+    """Return a number with so many significant digits, as prose has it; whole numbers of type int keep all of theirs.
 
     Examples
     --------
@@ -33,10 +33,8 @@ def number(value: float | None, digits: int = 3) -> str:
     """
     if value is None or not math.isfinite(value):
         return "unknown"
-    if value == 0:
-        return "0"
-    if float(value).is_integer() and abs(value) < 1e6:
-        return str(int(value)).replace("-", "−")
+    if value == 0 or isinstance(value, int):
+        return f"{value:.0f}".replace("-", "−")
     mantissa, _, power = f"{value:.{digits - 1}e}".partition("e")
     place = int(power)
     if -5 < place < 6:

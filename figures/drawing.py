@@ -28,6 +28,7 @@ COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
 GLYPHS = {"o": "●○", "s": "■□", "v": "▼▽", "^": "▲△", "D": "◆◇", "x": "××"}
 """Markers as letters, filled and open, so that a label says in grey too what it belongs to."""
 MOST_MARKERS = 31
+MOST_TICKS = 9
 EDGE, INSIDE = "label at the edge", "label inside"
 GAP = 1.15
 """Distance between the middles of neighbouring labels, in heights of a line of text."""
@@ -198,22 +199,38 @@ def place_labels(axes: Axes) -> None:
         labels[place].set_position((4, y - wanted[place]))
 
 
-def plain_ticks(axes: Axes, ticks: Sequence[float], axis: str = "y") -> None:
-    """Set ticks with plain decimals: powers of ten would be printed smaller than text may be."""
-    line = getattr(axes, f"{axis}axis")
-    line.set_ticks(ticks)
-    line.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
-    line.set_minor_formatter(NullFormatter())
+def plain_ticks(axes: Axes, *, linear: float = 0.0) -> None:
+    """Put ticks with plain decimals on a logarithmic y axis: powers of ten would be printed smaller than text may be.
+
+    Parameters
+    ----------
+    axes : Axes
+        Axes whose curves are drawn.
+    linear : float, optional
+        For a symmetric logarithmic axis: where its linear part ends, which is where ticks begin.
+    """
+    low, high = axes.get_ylim()
+    for leading in ((1, 3), (1,)):
+        sizes = [factor * 10.0**power for power in range(-12, 13) for factor in leading]
+        ticks = [size for size in sizes if size >= linear]
+        if linear:
+            ticks = [-size for size in ticks] + [-linear / 2, 0, linear / 2] + ticks
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) <= MOST_TICKS:
+            break
+    axes.set_yticks(ticks)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.12g}".replace("-", "−")))
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def label_panel(axes: Axes, letter: str, title: str) -> None:
     """Write a panel's letter in bold and its message beside it, above the axes."""
-    axes.set_title(title, pad=4)
+    axes.set_title(title, pad=5)
     axes.annotate(
         letter,
         (0, 1),
         xycoords=axes.transAxes,
-        xytext=(-20, 4),
+        xytext=(-24, 5),
         textcoords="offset points",
         fontsize=8.5,
         fontweight="bold",

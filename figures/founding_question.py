@@ -31,12 +31,13 @@ TITLE = "Does weight decay reduce weights? One network, two layers, three claims
 EXPERIMENT = "founding-question"
 REFERENCES = ("nielsen2015", "krogh1991", "glorot2010")
 
-DOMINATED = 0.1
-"""Claim 1 says "almost entirely": pull and noise together stay under a tenth of the loss to decay."""
-AS_CLAIMED = 0.01
-"""Claim 2 gives a factor per epoch: a layer follows it if its own, in epoch 1, is within a hundredth of that."""
+ALMOST = 0.1
+"""Claim 1 says "almost entirely": pull and noise together stay under a tenth of the loss to decay. Claim 2 is held to
+the same: the logarithm of what epoch 1 leaves of a layer's size is within a tenth of the claimed one."""
 AROUND = 2.0
-"""Claim 3 says "around": a layer is there if its size is within this factor of the claimed one."""
+"""Claim 3 says "around": the size is within this factor of the claimed one."""
+N_ERRORS = 2.0
+"""An answer stands if it stays the same within so many standard errors."""
 
 CAPTION = """
 Does weight decay reduce weights? The network of the book's chapter 3 [@nielsen2015] with {{ hidden }} sigmoid units
@@ -52,10 +53,11 @@ in units of gradient times weight (linear below {{ linear | given }}, logarithmi
 (d) Root mean square weight of layer 2 from the old start N(0, 1) and the new start N(0, 1/fan_in) [@glorot2010], and
 (e) validation accuracy, with {{ widths | join(" and ") }} hidden neurons, means over {{ n_example_seeds }} seeds where
 the run is not that of (a).
-{% if long %}(f) Squared norms over {{ long.epochs }} epochs beside the size at which decay, pull and noise of that
-epoch balance; (g, h) the same run's budgets.{% endif %}
+{% if long %}(f) Squared norms over {{ long.epochs }} epochs, means over {{ n_long_seeds }} seeds, beside decay alone
+(dashed) and the size at which decay, pull and noise of that epoch balance (lines); (g, h) the same
+runs' budgets.{% endif %}
 Claim 1, decay dominates the first epochs almost entirely: {{ answers(claim_1) }}.
-Claim 2, weights decay by exp(−ηλ/m) = {{ factor | number(4) }} per epoch:{% if dead %} true of weights that get no
+Claim 2, weights decay by exp(−ηλ/m) = {{ factor | number(4) }} per epoch:{% if dead %} true for weights that get no
 gradient, to {{ dead.error | number(2) }};{% endif %} {{ answers(claim_2) }}.
 Claim 3, the decay tails off around 1/√n_weights: {{ answers(claim_3) }}.
 {% if long %}By epoch {{ long.epochs }} the squared norms are {{ long.norms | join(" and ") }}: the decay tails off
@@ -76,6 +78,7 @@ meet.{% endif %}
 """
 
 BUDGETS = {2: "budget of layer 2", 3: "budget of layer 3"}
+LOSS, PULL, NOISE = "loss to decay", "gain by pull", "gain by noise"
 LONG = ", long run"
 LINEAR = 0.1
 """Budgets are drawn linearly below this, since a pull may be negative, and logarithmically above."""
@@ -135,49 +138,77 @@ def facts(report: Report) -> dict[str, Any]:
         "answers": _answers,
         "claim_1": {
             layer: (
-                abs(found.ratio) < DOMINATED,
+                _verdict(found.ratio, _relative_error(found), -ALMOST, ALMOST),
+                f"layer {layer}",
                 f"pull and noise in epoch 1 are {number(100 * found.ratio, 2)} ± "
-                f"{number(100 * (found.standard_error or math.nan) / abs(found.predicted), 1)} % of the loss to decay",
+                f"{number(100 * _relative_error(found), 1)} % of the loss to decay",
             )
             for layer, found in shares.items()
         },
         "claim_2": {
-            layer: (abs(value / factor - 1) < AS_CLAIMED, f"the first epoch leaves {number(value, 4)} of the size")
+            layer: (
+                _verdict(math.log(value) / math.log(factor), 0.0, 1 - ALMOST, 1 + ALMOST),
+                f"layer {layer}",
+                f"epoch 1 leaves {number(value, 4)} of its size",
+            )
             for layer, value in growth.items()
         },
         "claim_3": {
             layer: (
-                1 / AROUND < found.ratio < AROUND,
-                f"rms weight {number(found.measured, 3)} after {epochs} epochs, {number(found.ratio, 2)} times that, "
-                f"which decay alone would reach in {number(needed[layer], 3)} epochs",
+                _verdict(found.ratio, _relative_error(found), 1 / AROUND, AROUND),
+                f"layer {layer} after {epochs} epochs",
+                f"rms weight {number(found.measured, 3)}, {number(found.ratio, 2)} times that; decay alone would need "
+                f"{number(round(needed[layer]), 3)} epochs",
             )
             for layer, found in sizes.items()
         },
-        "long": _long_facts(report, sizes),
+        "long": _long_facts(report),
     }
     return told
 
 
-def _long_facts(report: Report, sizes: dict[int, Comparison]) -> dict[str, Any] | None:
+def _long_facts(report: Report) -> dict[str, Any] | None:
+    """Return where the long run ends: averages over its last fifth."""
     if not any(curve.panel == "tail-off" for curve in report.curves):
         return None
-    norms = {}
-    for layer in (2, 3):
+    norms, share = {}, {}
+    for layer, panel in BUDGETS.items():
         trained = _curve(report, "tail-off", f"layer {layer}, trained")
-        norms[layer] = float(trained.y[trained.x > 0.8 * trained.x[-1]].mean())
-    # the claimed size is 1/sqrt(n_weights): sqrt(norm_squared / n_weights) over it is sqrt(norm_squared)
+        norms[layer] = _at_end(trained)
+        loss, pull, noise = (
+            _at_end(_curve(report, panel + LONG, f"layer {layer}, {name}{LONG}")) for name in (LOSS, PULL, NOISE)
+        )
+        share[layer] = (pull + noise) / loss
     return {
         "epochs": int(trained.x[-1]),
-        "norms": [f"{number(norms[layer], 4)} (layer {layer})" for layer in sizes],
-        "factors": [number(math.sqrt(norms[layer]), 2) for layer in sizes],
+        "rounded": [number(norm, 4) for norm in norms.values()],
+        "norms": [f"{number(norm, 4)} (layer {layer})" for layer, norm in norms.items()],
+        # the claimed size is 1/sqrt(n_weights): sqrt(norm_squared / n_weights) over it is sqrt(norm_squared)
+        "factors": [number(math.sqrt(norm), 2) for norm in norms.values()],
+        "share": share,
     }
 
 
-def _answers(claim: dict[int, tuple[bool, str]]) -> str:
+def _at_end(curve: Curve) -> float:
+    return float(curve.y[curve.x > 0.8 * curve.x[-1]].mean())
+
+
+def _relative_error(found: Comparison) -> float:
+    """Return the standard error of a comparison's ratio; zero if it has none."""
+    return 0.0 if found.standard_error is None else found.standard_error / abs(found.predicted)
+
+
+def _verdict(value: float, error: float, low: float, high: float) -> str:
+    """Return whether a value lies between two bounds, as far as its error lets one say."""
+    spread = N_ERRORS * error
+    if low < value - spread and value + spread < high:
+        return "true"
+    return "false" if value + spread < low or value - spread > high else "undecided"
+
+
+def _answers(claim: Mapping[int, tuple[str, str, str]]) -> str:
     """Return a claim's answers, layer by layer, each with its margin."""
-    return "; ".join(
-        f"{'true' if holds else 'false'} of layer {layer} ({margin})" for layer, (holds, margin) in claim.items()
-    )
+    return "; ".join(f"{verdict} for {where} ({margin})" for verdict, where, margin in claim.values())
 
 
 def _comparisons(report: Report, pattern: str) -> list[Comparison]:
@@ -232,7 +263,7 @@ def draw(report: Report, figure: Figure) -> list[Artist]:
     artists += _size(axes["d"], by_panel["size"])
     artists += _accuracy(axes["e"], by_panel["accuracy"])
     if long:
-        artists += _tail_off(axes["f"], by_panel["tail-off"])
+        artists += _tail_off(axes["f"], by_panel["tail-off"], told["long"]["rounded"])
     return artists
 
 
@@ -255,7 +286,7 @@ def _variance(axes: Axes, curves: Sequence[Curve], told: Mapping[int, Mapping[st
     axes.set_yscale("log")
     _epochs(axes, curves)
     drawn = draw_curves(axes, curves, looks)
-    plain_ticks(axes, [0.03, 0.1, 0.3, 1, 3])
+    plain_ticks(axes)
     axes.set_ylabel("variance of the weights")
     title = ", ".join(f"layer {layer} {_change(found['end'] / found['start'])}" for layer, found in told.items())
     label_panel(axes, "a", title.capitalize())
@@ -269,11 +300,7 @@ def _change(ratio: float) -> str:
 def _budget(
     axes: Axes, letter: str, curves: Sequence[Curve], layer: int, suffix: str, told: dict[str, Any]
 ) -> list[Artist]:
-    names = {
-        "loss to decay": ("decay", BLACK, "v"),
-        "gain by pull": ("pull", GREEN, "o"),
-        "gain by noise": ("noise", PURPLE, "^"),
-    }
+    names = {LOSS: ("decay", BLACK, "v"), PULL: ("pull", GREEN, "o"), NOISE: ("noise", PURPLE, "^")}
     looks = {
         f"layer {layer}, {name}{suffix}": Look(colour, label if layer == 3 else "", marker=marker)
         for name, (label, colour, marker) in names.items()
@@ -282,12 +309,12 @@ def _budget(
     _epochs(axes, curves)
     axes.axhline(0, color="0.6", linewidth=0.5, zorder=0)
     drawn = draw_curves(axes, curves, looks)
-    plain_ticks(axes, [-0.1, -0.05, 0, 0.05, 0.1, 0.3, 1, 3])
+    plain_ticks(axes, linear=LINEAR)
     if letter in "bg":
         axes.set_ylabel("gradient times weight (nat)")
-    if not suffix:
-        share = f"in epoch 1 gain\n= {percent(told['share'][layer])} of loss"
-        drawn.append(axes.text(0.98, 0.02, share, transform=axes.transAxes, ha="right", va="bottom", fontsize=6.5))
+    when, share = ("at the end", told["long"]["share"]) if suffix else ("in epoch 1", told["share"])
+    margin = f"{when} gain\n= {percent(share[layer])} of loss"
+    drawn.append(axes.text(0.98, 0.02, margin, transform=axes.transAxes, ha="right", va="bottom", fontsize=6.5))
     label_panel(axes, letter, f"Budget of layer {layer}")
     return drawn
 
@@ -327,7 +354,7 @@ def _size(axes: Axes, curves: Sequence[Curve]) -> list[Artist]:
     axes.set_yscale("log")
     _epochs(axes, curves)
     drawn = draw_curves(axes, curves, looks)
-    plain_ticks(axes, [0.003, 0.01, 0.03, 0.1, 0.3, 1])
+    plain_ticks(axes)
     axes.set_ylabel("rms weight of layer 2")
     label_panel(axes, "d", f"Layer 2, {_starts(curves)}")
     return drawn
@@ -343,22 +370,25 @@ def _accuracy(axes: Axes, curves: Sequence[Curve]) -> list[Artist]:
     return drawn
 
 
-def _tail_off(axes: Axes, curves: Sequence[Curve]) -> list[Artist]:
+def _tail_off(axes: Axes, curves: Sequence[Curve], norms: Sequence[str]) -> list[Artist]:
     looks: dict[str, Look] = {}
     for layer, marker in ((2, "o"), (3, "s")):
         colour = LAYERS[layer]
         looks |= {
             f"layer {layer}, trained": Look(colour, f"layer {layer}", marker=marker),
-            f"layer {layer}, size at which decay, pull and noise balance": Look(colour, "balance"),
-            f"layer {layer}, decay alone": Look(colour, dashes=(0, (4, 2))),
+            f"layer {layer}, size at which decay, pull and noise balance": Look(colour, "line: balance"),
+            f"layer {layer}, decay alone": Look(
+                colour, "decay alone" if layer == 2 else "", dashes=(0, (4, 2)), at=0.1
+            ),
         }
     axes.set_yscale("log")
     _epochs(axes, curves)
     drawn = draw_curves(axes, curves, looks)
     measured = np.concatenate([curve.y for curve in curves if curve.kind == "experiment"])
     axes.set_ylim(measured.min() / 2, measured.max() * 1.5)
+    plain_ticks(axes)
     axes.set_ylabel("squared norm")
-    label_panel(axes, "f", "Squared norms, and where they balance")
+    label_panel(axes, "f", f"Squared norms end near {' and '.join(norms)}")
     return drawn
 
 

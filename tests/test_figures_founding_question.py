@@ -1,0 +1,312 @@
+"""The founding question's figure says what its report says, and can be read at final size."""
+
+import dataclasses
+import itertools
+import math
+
+import numpy as np
+import pytest
+from matplotlib.collections import LineCollection
+from matplotlib.text import Text
+
+from weightdecay import figures
+from weightdecay.errors import InvalidInput
+from weightdecay.figures import founding_question
+from weightdecay.figures.captions import fill
+from weightdecay.figures.drawing import BLACK, Look, draw_curves, place_labels
+from weightdecay.validate import Comparison, Curve, Report
+
+ID = founding_question.ID
+EPOCHS = 30
+FACTOR = math.exp(-0.05)
+
+
+def compared(quantity, predicted, measured, error=None, tolerance=None):
+    return Comparison(quantity, "1", predicted, measured, error, inputs="nothing", tolerance=tolerance)
+
+
+def made_report(*, long=False, share=(-0.02, 3.9), student=True):
+    """Return a report whose numbers are known: layer 2 decays with a little gain, layer 3 grows."""
+    epoch = np.arange(EPOCHS + 1.0)
+    variances = {2: FACTOR ** (2 * epoch) + 0.03 * epoch / EPOCHS, 3: 1 + 2.7 * epoch / EPOCHS}
+    curves, told = (
+        [],
+        [compared("claim 2: decay factor per epoch, dead pixels against exp(-eta*lmbda/m)", FACTOR, FACTOR)],
+    )
+
+    def add(name, panel, kind, x, y, y_name, y_unit="1"):
+        error = np.full(len(x), 0.01) * np.abs(y) if kind == "experiment" else None
+        curves.append(Curve(name, panel, kind, x, y, "time", "epochs", y_name, y_unit, error))
+
+    for layer, variance in variances.items():
+        add(f"layer {layer}, pulls and noise added up", "variance", "theory", epoch, variance, "variance")
+        add(f"layer {layer}, trained", "variance", "experiment", epoch, variance, "variance")
+    add("decay alone", "variance", "theory", epoch, FACTOR ** (2 * epoch), "variance")
+    add("weights of dead pixels", "variance", "experiment", epoch, FACTOR ** (2 * epoch), "variance")
+    if student:
+        for layer, after in ((2, 0.08), (3, 3.62)):
+            add(f"student, layer {layer}", "variance", "reference", epoch[[0, -1]], np.array([1.0, after]), "variance")
+        told.append(compared("student's largest column sum of layer 2", 0.0, -1.25, tolerance=3.0))
+        told.append(compared("student's variance of layer 2", 0.0, 4.2))
+    spans = [(EPOCHS, "")] + ([(300, ", long run")] if long else [])
+    for (n_epochs, suffix), layer in itertools.product(spans, (2, 3)):
+        middle = np.arange(n_epochs) + 0.5
+        losses = {2: 2.0 * FACTOR ** (2 * middle) + 0.1, 3: 0.12 - 0.09 * np.exp(-middle / 8)}
+        gains = {2: 0.06 - 0.13 * np.exp(-middle / 8), 3: np.full(n_epochs, 0.12)}
+        for name, y in (
+            ("loss to decay", losses[layer]),
+            ("gain by pull", gains[layer]),
+            ("gain by noise", 0.03 + 0 * middle),
+        ):
+            panel = f"budget of layer {layer}{suffix}"
+            add(f"layer {layer}, {name}{suffix}", panel, "experiment", middle, y, "gradient times weight", "nat")
+    for width, start in itertools.product((30, 100), ("old", "new")):
+        name = f"{width} hidden neurons, {start} start"
+        size = FACTOR**epoch if start == "old" else 0.2 - 0.16 * np.exp(-epoch)
+        add(name, "size", "experiment", epoch, size + 1e-3 * width, "rms weight of layer 2")
+        accuracy = 96 + width / 50 - 86 * np.exp(-2.0 * epoch)
+        add(name, "accuracy", "experiment", epoch, accuracy, "validation accuracy", "%")
+    add("decay alone", "size", "theory", epoch, FACTOR**epoch, "rms weight of layer 2")
+    for name, size in (("1/sqrt(fan_in)", 1 / 28), ("1/sqrt(n_weights)", 0.0065)):
+        add(name, "size", "theory", epoch[[0, -1]], np.full(2, size), "rms weight of layer 2")
+    if long:
+        far = np.arange(301.0)
+        for layer, start, end in ((2, 23520, 1050), (3, 300, 1355)):
+            add(
+                f"layer {layer}, trained",
+                "tail-off",
+                "experiment",
+                far,
+                end + (start - end) * np.exp(-far / 10),
+                "norm",
+            )
+            name = f"layer {layer}, size at which decay, pull and noise balance"
+            add(name, "tail-off", "theory", far[1:], np.full(300, float(end)), "norm")
+            add(f"layer {layer}, decay alone", "tail-off", "theory", far, start * FACTOR ** (2 * far), "norm")
+    for layer, ratio in zip((2, 3), share, strict=True):
+        told += [
+            compared(f"claim 1: first epoch, pull plus noise of layer {layer} against its loss", 2.0, 2 * ratio, 0.02),
+            compared(f"epoch {EPOCHS}, pull plus noise of layer {layer} against its loss to decay", 0.1, 0.05, 0.01),
+            compared(f"claim 3: rms weight of layer {layer} after 30 epochs", 0.0065, 0.0065 * 43, 1e-4),
+            compared(f"claim 3: epochs that decay alone takes layer {layer} to", 100.6, 30.0),
+            compared(
+                f"variance of layer {layer} after 30 epochs, against decay alone", 0.0498, variances[layer][-1], 0.01
+            ),
+        ]
+    parameters = {"eta": 0.1, "lmbda": 5.0, "hidden": 30, "epochs": EPOCHS, "batch_size": 10, "weight_decay": 1e-4}
+    parameters |= {"n_seeds": 5, "n_example_seeds": 2, "n_long_seeds": 3}
+    data = {"name": "MNIST", "checksum": "0", "n_train": 50000, "pixel_scale": 1 / 256}
+    return Report(ID, tuple(told), tuple(curves), {"parameters": parameters, "data": data, "versions": {}})
+
+
+@pytest.fixture(scope="module", params=["quick", "full"])
+def report(request):
+    return made_report(long=request.param == "full")
+
+
+@pytest.fixture(scope="module")
+def drawn(report):
+    with figures.figure_style(ID):
+        figure = figures.draw_figure(report, ID)
+        figure.draw_without_rendering()
+        yield figure
+
+
+def shown(figure):
+    """Return all texts that are drawn; ticks beyond the limits have labels, but Matplotlib does not draw them."""
+    hidden = set()
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
+                if not low <= tick.get_loc() <= high:
+                    hidden |= {tick.label1, tick.label2}
+    texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+    return [text for text in texts if text not in hidden]
+
+
+def panels(figure):
+    """Return the axes by the letter that is written on them."""
+    letters = {text.get_text(): axes for axes in figure.axes for text in axes.texts if len(text.get_text()) == 1}
+    return {letter: letters[letter] for letter in sorted(letters)}
+
+
+def test_every_panel_has_its_letter(drawn, report):
+    long = any(curve.panel == "tail-off" for curve in report.curves)
+    assert list("abcdefgh" if long else "abcde") == list(panels(drawn))
+
+
+def test_the_figure_has_the_width_of_a_page(drawn):
+    assert 183 == pytest.approx(25.4 * drawn.get_figwidth())
+    assert drawn.get_figheight() < 0.9 * drawn.get_figwidth()
+
+
+def test_no_text_is_smaller_than_six_points(drawn):
+    texts = shown(drawn)
+    assert len(texts) > 40
+    assert [] == [text.get_text() for text in texts if text.get_fontsize() < 6]
+    # what Matplotlib sets as a formula has smaller raised and lowered signs
+    assert [] == [text.get_text() for text in texts if "$" in text.get_text()]
+
+
+def test_no_text_lies_on_another_or_beyond_the_edge(drawn):
+    boxes = [(text.get_text(), text.get_window_extent()) for text in shown(drawn)]
+    overlaps = [
+        (a, b) for (a, one), (b, two) in itertools.combinations(boxes, 2) if one.shrunk(0.98, 0.9).overlaps(two)
+    ]
+    assert [] == overlaps
+    paper = drawn.bbox
+    beyond = [
+        text for text, box in boxes if box.x0 < paper.x0 or box.x1 > paper.x1 or box.y0 < paper.y0 or box.y1 > paper.y1
+    ]
+    assert [] == beyond
+
+
+def test_theory_is_a_line_experiment_markers_with_errors_and_a_reference_open(drawn):
+    axes = panels(drawn)["a"]
+    lines = {(line.get_linestyle(), line.get_marker() not in ("None", "", None)) for line in axes.lines}
+    assert ("None", False) not in lines
+    assert all(line.get_linestyle() == "None" for line in axes.lines if line.get_marker() not in ("None", "", None))
+    assert 3 == sum(line.get_linestyle() != "None" for line in axes.lines)  # two layers and decay alone
+    assert 3 == sum(isinstance(part, LineCollection) for part in axes.collections)  # error bars of the measured
+    students = [line for line in axes.lines if line.get_marker() == "D"]
+    assert ["none", "none"] == [line.get_markerfacecolor() for line in students]
+
+
+def test_what_is_drawn_is_what_the_report_says(drawn, report):
+    places = {"a": "variance", "b": "budget of layer 2", "c": "budget of layer 3", "d": "size", "e": "accuracy"}
+    for letter, panel in places.items():
+        ys = {tuple(line.get_ydata()) for line in panels(drawn)[letter].lines}
+        for curve in report.curves:
+            if curve.panel == panel:
+                assert tuple(curve.y) in ys, (panel, curve.name)
+
+
+def test_curves_that_share_a_panel_differ_without_colour(drawn):
+    for letter in "abcde":
+        looks = [
+            (
+                line.get_linestyle(),
+                line.get_marker(),
+                line.get_markerfacecolor() in ("none", "white"),
+                line._dash_pattern,
+            )
+            for line in panels(drawn)[letter].lines
+            if len(line.get_xdata()) > 2 and line.get_linestyle() in ("None", "--")
+        ]
+        markers = [look for look in looks if look[0] == "None"]
+        assert len(markers) == len({look[1:3] for look in markers})
+
+
+def test_budgets_share_their_scale(drawn):
+    assert panels(drawn)["b"].get_ylim() == panels(drawn)["c"].get_ylim()
+
+
+def test_long_rows_of_markers_are_thinned_and_short_ones_are_not(drawn):
+    for axes in drawn.axes:
+        for line in axes.lines:
+            if line.get_linestyle() == "None":
+                n_points, every = len(line.get_xdata()), line.get_markevery() or 1
+                assert math.ceil(n_points / every) <= 31
+                assert every == 1 or n_points > 31
+
+
+def answers(report):
+    told = founding_question.facts(report)
+    return {claim: [told[claim][layer][0] for layer in (2, 3)] for claim in ("claim_1", "claim_2", "claim_3")}
+
+
+def test_the_three_claims_are_answered_layer_by_layer(report):
+    assert {
+        "claim_1": ["true", "false"],
+        "claim_2": ["true", "false"],
+        "claim_3": ["false", "false"],
+    } == answers(report)
+
+
+def test_an_answer_follows_the_data(report):
+    del report
+    assert ["false", "true"] == answers(made_report(share=(1.5, 0.01)))["claim_1"]
+
+
+def test_an_answer_within_its_error_is_undecided():
+    # a share of 0.095 with a standard error of 0.01: twice the error reaches beyond a tenth
+    assert ["undecided", "undecided"] == answers(made_report(share=(0.095, 0.105)))["claim_1"]
+
+
+def test_the_caption_answers_with_margins(report):
+    told = fill(founding_question.CAPTION, founding_question.facts(report))
+    assert "true for layer 2 (pull and noise in epoch 1 are −2.0 ± 1 % of the loss to decay)" in told
+    assert "false for layer 3 (pull and noise in epoch 1 are 390 ± 1 % of the loss to decay)" in told
+    assert "exp(−ηλ/m) = 0.9512 per epoch" in told
+    assert "43 times that; decay alone would need 101 epochs" in told
+    assert "within 1.2 standard deviations" in told or "within 1.3 standard deviations" in told
+    long = any(curve.panel == "tail-off" for curve in report.curves)
+    assert long == ("By epoch 300 the squared norms are 1050 (layer 2) and 1355 (layer 3)" in told)
+    assert long == ("32 and 37 times 1/√n_weights" in told)
+
+
+def test_every_number_of_the_caption_comes_from_the_report():
+    """Change what the report says; nothing that depends on it may stay."""
+    report = made_report()
+    changed = {"eta": 0.25, "lmbda": 7.0, "hidden": 44, "batch_size": 16, "n_seeds": 9, "n_example_seeds": 8}
+    other = dataclasses.replace(
+        report, provenance={**report.provenance, "parameters": {**report.provenance["parameters"], **changed}}
+    )
+    told = fill(founding_question.CAPTION, founding_question.facts(other))
+    assert "with 44 sigmoid units" in told
+    assert "η = 0.25, λ = 7, mini-batches of 16" in told
+    assert "over 9 seeds" in told
+    assert "over 8 seeds" in told
+
+
+def test_the_alternative_text_says_what_the_curves_do(report):
+    told = fill(founding_question.ALT, founding_question.facts(report))
+    assert "layer 2 goes from 1.00 to 0.080" in told
+    assert "layer 3 from 1.00 to 3.70" in told
+    assert "layer 2 gains −2.0 % of what it loses, layer 3 390 %" in told
+    assert told.startswith("Eight" if any(curve.panel == "tail-off" for curve in report.curves) else "Five")
+
+
+def test_without_the_student_and_dead_pixels_the_figure_is_drawn_without_them():
+    report = made_report(student=False)
+    kept = tuple(curve for curve in report.curves if "dead" not in curve.name)
+    found = tuple(comparison for comparison in report.comparisons if "dead" not in comparison.quantity)
+    less = dataclasses.replace(report, curves=kept, comparisons=found)
+    told = fill(founding_question.CAPTION, founding_question.facts(less))
+    assert "student" not in told
+    assert "zero in every training image" not in told
+    assert "no gradient" not in told
+    with figures.figure_style(ID):
+        figures.draw_figure(less, ID)
+
+
+def test_a_report_that_lacks_what_the_caption_tells_is_refused():
+    report = made_report()
+    with pytest.raises(InvalidInput, match="the report has 0 comparisons like 'claim 1"):
+        founding_question.facts(dataclasses.replace(report, comparisons=()))
+    with pytest.raises(InvalidInput, match="the report has no curve 'layer 2, trained' in the panel 'variance'"):
+        founding_question.facts(dataclasses.replace(report, curves=()))
+
+
+def test_labels_at_the_edge_are_moved_apart_as_little_as_possible():
+    from matplotlib.figure import Figure
+
+    with figures.figure_style(ID):
+        figure = Figure(figsize=(4, 3))
+        axes = figure.subplots()
+        axes.set_ylim(0, 1)
+        heights = {"low": 0.1, "middle": 0.5, "same": 0.5, "near": 0.51, "high": 0.95}
+        curves = [
+            Curve(name, "p", "theory", np.arange(2), np.full(2, y), "x", "1", "y", "1") for name, y in heights.items()
+        ]
+        texts = draw_curves(axes, curves, {name: Look(BLACK, name) for name in heights})[len(curves) :]
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+        place_labels(axes)
+        boxes = {text.get_text(): text.get_window_extent() for text in texts}
+    assert all(not a.overlaps(b) for a, b in itertools.combinations(boxes.values(), 2))
+    shifts = {text.get_text(): text.get_position()[1] for text in texts}
+    assert 0 == pytest.approx(shifts["low"], abs=1e-9)
+    assert 0 == pytest.approx(shifts["high"], abs=1e-9)
+    assert 0 == pytest.approx(shifts["middle"] + shifts["same"] + shifts["near"], abs=1e-6)
