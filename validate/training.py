@@ -26,7 +26,7 @@ Array = NDArray[Any]
 Progress = Callable[[int, int, str], None]
 
 _STRETCH_STEPS = 64  # after which the weights are looked at: are they finite, has their scale become small
-_STRETCH_SCALE = 1e-12  # or before, when the scale has shrunk by this, still far from float32's range
+_STRETCH_SCALE = 1e-3  # or before, when the scale has shrunk by this, still far from float32's range
 
 
 def train(

@@ -64,7 +64,7 @@ class Networks:
     def fold(self) -> None:
         """Move the scale's power of two into the weights, which rounds nothing."""
         mantissa, exponent = np.frexp(self.scale)
-        if np.all(exponent > -10):
+        if not exponent.any():
             return
         for weights in self.weights:
             np.ldexp(weights, exponent[:, None, None], out=weights)
@@ -142,10 +142,15 @@ class _Probes:
         for layer, units in enumerate(self.units):
             np.copyto(units[k], space.units[layer])
 
-    def measure(self, scale: NDArray[np.float64], bias_scale: NDArray[np.float64]) -> dict[str, Array]:
+    def measure(
+        self,
+        scale: NDArray[np.float64],
+        bias_scale: NDArray[np.float64],
+        error_scales: Sequence[NDArray[np.float64]],
+    ) -> dict[str, Array]:
         """Return each quantity of the first steps, (n_steps, n_runs, n_layers) or (n_steps, n_runs).
 
-        The scales of weights and biases before each step are (n_steps, n_runs).
+        The scales of weights, biases and each layer's errors before each step are (n_steps, n_runs).
         """
         n_steps = len(scale)
         space, config = self.workspace, self.workspace.config
@@ -155,7 +160,7 @@ class _Probes:
         found["mean_norm_squared"] = self.norm_squared[:n_steps] * scale[:, :, None] ** 2
         for layer in range(config.n_layers):
             gain = space.pre_gain[layer]
-            errors = space.by_run(self.errors[layer][:n_steps]).astype(np.float64)
+            errors = space.by_run(self.errors[layer][:n_steps]) * error_scales[layer][:, :, None, None]
             # a bias as it was at its step, in the units of the stored pre-activations
             biases = self.biases[layer][:n_steps] * bias_scale[:, :, None]
             driven = space.by_run(self.pre_activations[layer][:n_steps]) - biases[:, :, None, :]
@@ -194,10 +199,10 @@ class Workspace:
 
         self.bytes = np.empty((n_slots * n_sets * batch_size, config.layers[0]), np.uint8)
         self.pixels = np.empty((n_slots, n_sets, batch_size, config.layers[0]), dtype)
-        # the error of a sigmoid output is tanh(f/2)/2 - (y - 1/2)
-        self.target_shift = 0.5 if config.output == "sigmoid" else 0.0
-        self.target_table = np.eye(config.layers[-1], dtype=dtype) - dtype.type(self.target_shift)
-        self.targets = np.empty((n_slots, batch_size, n_sets, config.layers[-1]), dtype)
+        # twice the error of a sigmoid output is tanh(f/2) - (2y - 1)
+        doubled = config.output == "sigmoid"
+        self.target_table = np.eye(config.layers[-1], dtype=dtype) * (1 + doubled) - dtype.type(doubled)
+        self.targets = np.empty((n_slots, batch_size, self.n_runs * config.layers[-1]), dtype)
 
         def rows(width: int) -> Array:
             return np.empty((batch_size, self.n_runs * width), dtype)
@@ -220,8 +225,8 @@ class Workspace:
         return np.broadcast_to(pixels, (n_steps, self.n_runs, *pixels.shape[2:]))
 
     def targets_by_run(self, n_steps: int) -> Array:
-        """Return the targets y of the first steps, (n_steps, n_runs or 1, batch_size, n_outputs)."""
-        return self.targets[:n_steps].swapaxes(1, 2) + self.target_shift
+        """Return the targets y of the first steps, (n_steps, n_runs, batch_size, n_outputs)."""
+        return (self.by_run(self.targets[:n_steps]) > 0).astype(np.float64)
 
     def load(self, order: NDArray[np.int64]) -> None:
         """Fetch the examples `order`, (n_sets, n_steps * batch_size), into the first slots."""
@@ -230,7 +235,9 @@ class Workspace:
         fetched = self.bytes[: index.size]
         np.take(self.examples.images, index.reshape(-1), axis=0, out=fetched, mode="clip")
         self.pixels[:n_steps].reshape(fetched.shape)[...] = fetched
-        self.targets[:n_steps] = self.target_table[self.examples.labels[index.swapaxes(1, 2)]]
+        labels = self.examples.labels[index.swapaxes(1, 2)]
+        by_run = self.targets[:n_steps].reshape(n_steps, self.batch_size, self.n_runs, -1)
+        by_run[...] = self.target_table[labels]  # one set for all runs, or one for each
 
     def run(
         self, order: NDArray[np.int64], lr: NDArray[np.float64], decay_per_step: NDArray[np.float64]
@@ -243,15 +250,13 @@ class Workspace:
         scales = networks.scale * np.cumprod(np.vstack([np.ones(self.n_runs), 1 - decay_per_step]), axis=0)
         bias_scales = scales if config.decay_biases else np.ones_like(scales)
         rate = -lr / self.batch_size
-        # phi' of a sigmoid is U(2-U)/4 of the stored unit U
-        slope = 0.25 if config.activation == "sigmoid" else 1.0
+        error_scales = self._error_scales(scales[:-1])
         factors = [
             [
                 self._factors(scales[:-1] * (self.pre_gain[layer] / self.unit_gain[layer]), layer),
-                self._factors(scales[:-1] * slope, max(layer - 1, 0)),
-                self._factors(rate / scales[1:] / self.unit_gain[layer], layer),
-                self._factors(bias_scales[:-1], layer),
-                self._factors(rate * self.pre_gain[layer] / bias_scales[1:], layer),
+                self._factors(rate * error_scales[layer] / scales[1:] / self.unit_gain[layer], layer),
+                self._factors(rate * error_scales[layer] * self.pre_gain[layer] / bias_scales[1:], layer),
+                self._factors(bias_scales[:-1] if config.decay_biases else np.ones_like(rate), layer),
             ]
             for layer in range(config.n_layers)
         ]
@@ -263,9 +268,23 @@ class Workspace:
             for k, row in enumerate(rows[here]):
                 self.step(k, *row)
             if self.probes is not None:
-                measured.append(self.probes.measure(scales[:-1][here], bias_scales[:-1][here]))
+                measured.append(
+                    self.probes.measure(scales[:-1][here], bias_scales[:-1][here], [e[here] for e in error_scales])
+                )
         networks.scale = scales[-1]
         return {name: np.concatenate([part[name] for part in measured]) for name in (measured[0] if measured else ())}
+
+    def _error_scales(self, scales: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        """Return, layer by layer and (n_steps, n_runs), what a stored error is to be multiplied by.
+
+        The errors of sigmoid outputs are stored doubled; going down a layer leaves out the scale of the weights, and of
+        a sigmoid's slope U(2-U)/4 the quarter.
+        """
+        slope = 0.25 if self.config.activation == "sigmoid" else 1.0
+        found = [np.full_like(scales, 0.5 if self.config.output == "sigmoid" else 1.0)]
+        for _ in range(self.config.n_layers - 1):
+            found.insert(0, found[0] * scales * slope)
+        return found
 
     def _factors(self, values: NDArray[np.float64], layer: int) -> Any:
         """Return one factor a step, from (n_steps, n_runs): a float for one run, else a row for the layer's units."""
@@ -278,7 +297,7 @@ class Workspace:
     def _activations(self) -> list[Callable[[], None]]:
         """Return what turns each layer's stored pre-activations into its stored units, the outputs into errors."""
         config = self.config
-        one, half = (np.dtype(config.dtype).type(value) for value in (1.0, 0.5))
+        one = np.dtype(config.dtype).type(1.0)
         lowest = np.dtype(config.dtype).type(math.log(np.finfo(config.dtype).tiny) / 2)
 
         def hidden(a: Array) -> Callable[[], None]:
@@ -297,7 +316,6 @@ class Workspace:
         def outputs(a: Array) -> Callable[[], None]:
             def sigmoid() -> None:
                 np.tanh(a, a)
-                np.multiply(a, half, a)
 
             classes = a.reshape(len(a), self.n_runs, -1)
 
@@ -341,7 +359,7 @@ class Workspace:
         gemm, gemv = get_blas_funcs(("gemm", "gemv"), dtype=np.dtype(config.dtype))
         copyto, multiply, subtract = np.copyto, np.multiply, np.subtract
         pixels = [p.T for p in self.pixels[:, 0]]
-        targets = list(self.targets[:, :, 0])
+        targets = list(self.targets)
         weights = [w[0].T for w in networks.weights]  # BLAS counts columns first: the transpose is what it sees
         biases = self.bias_rows
         units = [u.T for u in self.units]
@@ -350,15 +368,15 @@ class Workspace:
         layers = list(zip(range(config.n_layers), weights, biases, self.units, units, self._activations(), strict=True))
         slopes = self._slope_functions()
         hidden = [
-            (layer, weights[layer + 1], errors[layer + 1], errors[layer], slopes[layer])
-            for layer in reversed(range(config.n_layers - 1))
+            (weights[layer], errors[layer], errors[layer - 1], slopes[layer - 1])
+            for layer in range(config.n_layers - 1, 0, -1)
         ]
         ones = np.ones(self.batch_size, config.dtype)
         updates = list(zip(range(config.n_layers), weights, biases, errors, strict=True))
         decay_biases, with_biases = config.decay_biases, config.biases
         beta = 1.0 if with_biases else 0.0
 
-        def step(k: int, forward: Any, backward: Any, update: Any, bias_forward: Any, bias_update: Any) -> None:
+        def step(k: int, forward: Any, update: Any, bias_update: Any, bias_forward: Any) -> None:
             below = pixels[k]
             for layer, weight, bias, unit, unit_T, activate in layers:
                 if decay_biases:
@@ -371,8 +389,8 @@ class Workspace:
                 activate()
                 below = unit_T
             subtract(output, targets[k], output)
-            for layer, weight, error_above, error, slope in hidden:
-                gemm(backward[layer], weight, error_above, 0.0, error, 0, 0, 1)
+            for weight, error_above, error, slope in hidden:
+                gemm(1.0, weight, error_above, 0.0, error, 0, 0, 1)
                 slope()
             if probes is not None:
                 probes.keep(k)
@@ -387,80 +405,70 @@ class Workspace:
 
     def _stacked_step(self) -> Callable[..., None]:
         """Return the step of several runs: stacked products, and a wide or repeated one in the first layer."""
-        config, networks, probes = self.config, self.networks, self.probes
-        (gemm,) = get_blas_funcs(("gemm",), dtype=np.dtype(config.dtype))
-        matmul, add, multiply, subtract, dot = np.matmul, np.add, np.multiply, np.subtract, np.dot
-        width = config.layers[1]
-        weights = networks.weights
+        config, probes = self.config, self.probes
+        gemm, gemv = get_blas_funcs(("gemm", "gemv"), dtype=np.dtype(config.dtype))
+        matmul, add, multiply, subtract = np.matmul, np.add, np.multiply, np.subtract
+        weights, biases, units, errors = self.networks.weights, self.bias_rows, self.units, self.errors
+        n_in, width = config.layers[:2]
+        units_by_run, errors_by_run = [self.by_run(u) for u in units], [self.by_run(e) for e in errors]
         weights_T = [w.swapaxes(1, 2) for w in weights]
-        activations, slopes = self._activations(), self._slope_functions()
-        output = self.units[-1]
-        units, errors = [self.by_run(u) for u in self.units], [self.by_run(e) for e in self.errors]
-        scaled_errors = [np.empty_like(e) for e in self.errors]
+        scaled_errors = [np.empty_like(e) for e in errors]
         scaled_T = [self.by_run(e).swapaxes(1, 2) for e in scaled_errors]
-        gradients = [np.empty_like(w) for w in weights[1:]]
-        bias_rows = self.bias_rows
-        scaled_biases = [np.empty_like(b) for b in bias_rows]
-        bias_gradients = [np.empty_like(b) for b in bias_rows]
+        gradients = [np.empty_like(w) for w in weights]
+        scaled_biases, bias_gradients = ([np.empty_like(b) for b in biases] for _ in range(2))
+        output, activations, slopes = units[-1], self._activations(), self._slope_functions()
         ones = np.ones(self.batch_size, config.dtype)
         pixels = list(self.pixels[:, 0] if self.shared else self.pixels)
-        targets = [np.broadcast_to(t, (len(t), self.n_runs, config.layers[-1])) for t in self.targets]
-        output_by_run = output.reshape(len(output), self.n_runs, -1)
+        targets = list(self.targets)
+        decay_biases, with_biases, shared = config.decay_biases, config.biases, self.shared
 
-        if self.shared:
-            wide = weights[0].reshape(self.n_runs * width, -1)
-            block = width * max(1, UNPACKED_PRODUCT // (self.batch_size * wide.shape[1] * width))
-            blocks = [slice(start, start + block) for start in range(0, len(wide), block)]
-            forward_products = [(wide[b].T, self.units[0][:, b]) for b in blocks]
-            update_products = [(scaled_errors[0][:, b].T, wide[b].T) for b in blocks]
-        else:  # BLAS wants each run's errors in one piece
-            own_errors = np.empty((self.n_runs, self.batch_size, width), config.dtype).swapaxes(0, 1)
-            split_errors = self.errors[0].reshape(own_errors.shape)
-            update_products = [(own_errors[:, run].T, weights[0][run].T) for run in range(self.n_runs)]
+        # the first layer's errors, scaled by the learning rate, in pieces that BLAS can take as they are
+        rows = self.n_runs * width
+        block = width * max(1, UNPACKED_PRODUCT // (self.batch_size * n_in * width)) if shared else width
+        blocks = [slice(start, min(start + block, rows)) for start in range(0, rows, block)]
+        pieces = [np.empty((self.batch_size, b.stop - b.start), config.dtype) for b in blocks]
+        wide = weights[0].reshape(rows, n_in)
+        forward_products = [(wide[b].T, units[0][:, b]) for b in blocks]
+        update_products = [
+            (b, errors[0][:, b], piece, piece.T, wide[b].T) for b, piece in zip(blocks, pieces, strict=True)
+        ]
 
-        def step(k: int, forward: Any, backward: Any, update: Any, bias_forward: Any, bias_update: Any) -> None:
+        def step(k: int, forward: Any, update: Any, bias_update: Any, bias_forward: Any) -> None:
             x = pixels[k]
-            for layer, unit in enumerate(self.units):
+            for layer, unit in enumerate(units):
                 if layer:
-                    matmul(units[layer - 1], weights_T[layer], units[layer])
-                elif self.shared:
+                    matmul(units_by_run[layer - 1], weights_T[layer], units_by_run[layer])
+                elif shared:
                     for weight, product in forward_products:
                         matmul(x, weight, product)
                 else:
-                    matmul(x, weights_T[0], units[0])
+                    matmul(x, weights_T[0], units_by_run[0])
                 multiply(unit, forward[layer], unit)
-                if config.decay_biases:
-                    add(unit, multiply(bias_rows[layer], bias_forward[layer], scaled_biases[layer]), unit)
-                elif config.biases:
-                    add(unit, bias_rows[layer], unit)
+                if decay_biases:
+                    add(unit, multiply(biases[layer], bias_forward[layer], scaled_biases[layer]), unit)
+                elif with_biases:
+                    add(unit, biases[layer], unit)
                 if probes is not None:
                     probes.keep_forward(k, layer, unit)
                 activations[layer]()
-            subtract(output_by_run, targets[k], output_by_run)
-            for layer in range(config.n_layers - 1, 0, -1):
-                matmul(errors[layer], weights[layer], errors[layer - 1])
-                multiply(self.errors[layer - 1], backward[layer], self.errors[layer - 1])
+            subtract(output, targets[k], output)
+            for layer in range(len(units) - 1, 0, -1):
+                matmul(errors_by_run[layer], weights[layer], errors_by_run[layer - 1])
                 slopes[layer - 1]()
             if probes is not None:
                 probes.keep(k)
-            for layer, error in enumerate(self.errors):
-                if layer or self.shared:
-                    multiply(error, update[layer], scaled_errors[layer])
-                else:
-                    factor = update[0] if update[0].size == 1 else update[0].reshape(self.n_runs, width)
-                    multiply(split_errors, factor, own_errors)
-                if layer:
-                    matmul(scaled_T[layer], units[layer - 1], gradients[layer - 1])
-                    add(weights[layer], gradients[layer - 1], weights[layer])
-                elif self.shared:
-                    for scaled, weight in update_products:
-                        gemm(1.0, x.T, scaled, 1.0, weight, 0, 1, 1)
-                else:
-                    for own, (scaled, weight) in zip(x, update_products, strict=True):
-                        gemm(1.0, own.T, scaled, 1.0, weight, 0, 1, 1)
-                if config.biases:
-                    dot(ones, error, bias_gradients[layer])
-                    multiply(bias_gradients[layer], bias_update[layer], bias_gradients[layer])
-                    add(bias_rows[layer], bias_gradients[layer], bias_rows[layer])
+            factor = update[0]
+            for run, (b, error, piece, piece_T, weight) in enumerate(update_products):
+                multiply(error, factor if len(factor) == 1 else factor[b], piece)
+                gemm(1.0, x.T if shared else x[run].T, piece_T, 1.0, weight, 0, 1, 1)
+            for layer in range(1, len(units)):
+                multiply(errors[layer], update[layer], scaled_errors[layer])
+                matmul(scaled_T[layer], units_by_run[layer - 1], gradients[layer])
+                add(weights[layer], gradients[layer], weights[layer])
+            if with_biases:
+                for bias, error, gradient, factor in zip(biases, errors, bias_gradients, bias_update, strict=True):
+                    gemv(1.0, error.T, ones, 0.0, gradient, 0, 1, 0, 1, 0, 1)
+                    multiply(gradient, factor, gradient)
+                    add(bias, gradient, bias)
 
         return step
