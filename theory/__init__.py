@@ -13,6 +13,8 @@ from . import (
     conservation_laws,
     conventions,
     fluctuation_dissipation,
+    fokker_planck,
+    gaussian_sgd,
     linear_networks,
     linear_products,
     momentum_charges,
@@ -29,9 +31,9 @@ from . import (
     rescaling,
     saturation,
     scale_invariant,
+    scale_invariant_noise,
     squared_error,
     stochastic,
-    stochastic_steps,
 )
 from .catalogue import derivations_markdown
 from .claims import Claim, LayerRun, nielsen_claims
@@ -43,12 +45,12 @@ from .lag_sums import LAG
 from .linear_optimizers import EMA, HEAVY_BALL, NESTEROV, SGD
 from .nonlinear_optimizers import ADAM, LION, MUON, RMSPROP, SIGN_SGD, SIGNUM
 from .notation import GLOSSARY, Quantity, glossary_markdown, quantity, symbols_of
-from .one_margin import margin_transition
 from .optimizers import B, LinearOptimizer, equilibrium
 from .proofs import Proof
 from .saturation import saturation_ratio
 from .stationary_updates import StationaryUpdates
 from .symmetry import Symmetry
+from .transitions import margin_transition
 
 __all__ = [
     "ADAM",
@@ -87,6 +89,8 @@ __all__ = [
     "derive",
     "equilibrium",
     "fluctuation_dissipation",
+    "fokker_planck",
+    "gaussian_sgd",
     "glossary_markdown",
     "linear_networks",
     "linear_products",
@@ -109,8 +113,8 @@ __all__ = [
     "saturation",
     "saturation_ratio",
     "scale_invariant",
+    "scale_invariant_noise",
     "squared_error",
     "stochastic",
-    "stochastic_steps",
     "symbols_of",
 ]

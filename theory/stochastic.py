@@ -8,6 +8,7 @@ from typing import Any
 import sympy as sp
 
 from .derivation import Derivation, Stability, Step, by_derivation, derivation, derive
+from .fokker_planck import flux_of
 from .notation import quantity, symbols_of
 from .proofs import definition, difference, equation, premise, proof
 from .ranges import by_range
@@ -18,15 +19,10 @@ _lr, _weight_decay, _n_weights, _time, _pull = symbols_of("lr weight_decay n_wei
 _norm_squared, _start = symbols_of("norm_squared norm_squared_start")
 
 _LINES = (
-    quantity("state", "x", "x", "any", "what the stochastic equation moves", real=True),
     quantity("drift", "b", "b", "state / time", "drift b of dx = b dt + s dB", real=True),
     quantity("diffusion", "s", "s", "state / √time", "diffusion s of dx = b dt + s dB", positive=True),
     quantity("diffusion_slope", "s'", "s'", "1 / √time", "derivative of the diffusion in the state", real=True),
     quantity("density", "p", "p", "1 / state", "stationary probability density", positive=True),
-    quantity("flux", "J", "J", "1 / time", "probability that passes a point per time", real=True),
-    quantity("log_slope", "(\\log p)'", "(log p)'", "1 / state", "slope of the logarithm of the density", real=True),
-    quantity("lower", "x_{0}", "x_0", "any", "where the integral begins", real=True),
-    quantity("place", "y", "y", "any", "integration variable", real=True),
     quantity("weight", "w", "w", "weight", "a weight", real=True),
     quantity("gradient", "g", "g", "loss / weight", "mean gradient of the loss, without penalty", real=True),
     quantity("weight_drift", "b_{w}", "b_w", "loss / weight", "drift of a weight", real=True),
@@ -55,91 +51,6 @@ _LINES = (
 _BY_NAME = {line.name: line.symbol for line in _LINES}
 _drift, _diffusion, _density, _noise = (_BY_NAME[name] for name in ("drift", "diffusion", "density", "noise_variance"))
 _shape, _scale, _norm = (_BY_NAME[name] for name in ("shape", "scale", "norm"))
-
-
-def _flux_of(density: Any, drift: Any, diffusion: Any, state: Any) -> Any:
-    """Return the flux of the general derivation for a given density, drift and diffusion."""
-    general = derive("fokker-planck-stationary").step("flux").expression.rhs
-    x = _BY_NAME["state"]
-    functions = {"drift": drift, "diffusion": diffusion, "density": density}
-    for name, given in functions.items():
-        general = general.replace(sp.Function(name), lambda argument, given=given: given.subs(state, argument))
-    return general.doit().subs(x, state)
-
-
-@derivation("fokker-planck-stationary")
-def _fokker_planck_stationary() -> Derivation:
-    """Derive the stationary density (2 / s^2) exp(integral of 2 b / s^2) of dx = b dt + s dB."""
-    x, lower, place, slope = (_BY_NAME[name] for name in ("state", "lower", "place", "diffusion_slope"))
-    b, s, p, flux = (sp.Function(name) for name in ("drift", "diffusion", "density", "flux"))
-    exponent = sp.Integral(2 * b(place) / s(place) ** 2, (place, lower, x))
-
-    def divergence(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
-        change = earlier["fokker-planck"].rhs + sp.diff(earlier["flux"].rhs, x)
-        return (change.doit().expand(), expression.rhs + sp.diff(flux(x), x))
-
-    def no_flux(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
-        put_in = earlier["flux"].rhs.subs(p(x), expression.rhs).doit()
-        weight = sp.exp(exponent)
-        return (sp.expand(put_in / weight), expression.lhs - p(x), (expression.rhs / weight).subs(s(x), 1) - 2)
-
-    def logarithm(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
-        density = earlier["density"].rhs
-        ratio = sp.expand(sp.diff(density, x).doit() / density)
-        named = ratio.subs(sp.diff(s(x), x), slope).subs({b(x): _drift, s(x): _diffusion})
-        return (sp.cancel(named - expression.rhs), expression.lhs - _BY_NAME["log_slope"])
-
-    steps = (
-        Step(
-            "fokker-planck",
-            "The density of dx = b dt + s dB (in Itô's sense) changes by Fokker and Planck's equation,",
-            equation(
-                sp.Function("rate")(x), -sp.Derivative(b(x) * p(x), x) + sp.Derivative(s(x) ** 2 * p(x), (x, 2)) / 2
-            ),
-            premise(),
-        ),
-        Step(
-            "flux",
-            "With the flux",
-            equation(flux(x), b(x) * p(x) - sp.Derivative(s(x) ** 2 * p(x), x) / 2),
-            definition(),
-        ),
-        Step(
-            "divergence",
-            "it is",
-            equation(sp.Function("rate")(x), -sp.Derivative(flux(x), x)),
-            proof("the flux differentiated: the sum with Fokker and Planck's right side is zero", divergence),
-        ),
-        Step(
-            "density",
-            "and at rest with reflecting ends, up to normalization, the density is",
-            equation(p(x), 2 / s(x) ** 2 * sp.exp(exponent)),
-            proof("put into the flux, which vanishes everywhere", no_flux),
-        ),
-        Step(
-            "log-slope",
-            "The slope of its logarithm needs no integral:",
-            equation(_BY_NAME["log_slope"], 2 * (_drift - _diffusion * slope) / _diffusion**2),
-            proof("logarithmic derivative of the density", logarithm),
-        ),
-    )
-    found = {part.key: part.expression for part in steps}
-    return Derivation(
-        name="fokker-planck-stationary",
-        title="The stationary density of a stochastic equation in one dimension",
-        assumptions=(
-            "One dimension, drift and diffusion that do not depend on time, diffusion above 0 inside.",
-            "No probability passes the ends, and the density can be normalized.",
-        ),
-        steps=steps,
-        equation=found["density"],
-        results={"log_slope": found["log-slope"].rhs},
-        references=("uhlenbeck1930", "kloeden1992"),
-        quantities=(
-            *_LINES,
-            quantity("rate", "\\partial_t p", "dp/dt", "1 / state / time", "rate of the density", real=True),
-        ),
-    )
 
 
 @derivation("ito-norm")
@@ -271,7 +182,7 @@ def _cox_ingersoll_ross() -> Derivation:
         return proof("read off from drift and diffusion", residual)
 
     def still(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
-        flux = _flux_of(expression.rhs, earlier["drift"].rhs, earlier["diffusion"].rhs, R)
+        flux = flux_of(expression.rhs, earlier["drift"].rhs, earlier["diffusion"].rhs, R)
         known = {_shape: _n_weights / 2, _scale: _lr * _noise / _weight_decay}
         return (sp.cancel(sp.powsimp(sp.expand((flux / expression.rhs).subs(known)))), expression.lhs - _density)
 
@@ -417,7 +328,7 @@ def _bessel_ornstein_uhlenbeck() -> Derivation:
         return proof("Itô's lemma for the root, from drift and diffusion of the squared norm", residual)
 
     def still(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
-        flux = _flux_of(expression.rhs, earlier["drift"].rhs, earlier["diffusion"].rhs, r)
+        flux = flux_of(expression.rhs, earlier["drift"].rhs, earlier["diffusion"].rhs, r)
         known = {_shape: of_square["shape"], _scale: of_square["scale"]}
         of_norm = of_square["density"].subs(R, r**2) * 2 * r
         return (
