@@ -315,7 +315,7 @@ def _budget(
     when, share = ("at the end", told["long"]["share"]) if suffix else ("in epoch 1", told["share"])
     margin = f"{when} gain\n= {percent(share[layer])} of loss"
     drawn.append(axes.text(0.98, 0.02, margin, transform=axes.transAxes, ha="right", va="bottom", fontsize=6.5))
-    label_panel(axes, letter, f"Budget of layer {layer}")
+    label_panel(axes, letter, f"Layer {layer}, long run" if suffix else f"Budget of layer {layer}")
     return drawn
 
 
@@ -377,9 +377,7 @@ def _tail_off(axes: Axes, curves: Sequence[Curve], norms: Sequence[str]) -> list
         looks |= {
             f"layer {layer}, trained": Look(colour, f"layer {layer}", marker=marker),
             f"layer {layer}, size at which decay, pull and noise balance": Look(colour, "line: balance"),
-            f"layer {layer}, decay alone": Look(
-                colour, "decay alone" if layer == 2 else "", dashes=(0, (4, 2)), at=0.1
-            ),
+            f"layer {layer}, decay alone": Look(colour, dashes=(0, (4, 2))),
         }
     axes.set_yscale("log")
     _epochs(axes, curves)
