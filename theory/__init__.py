@@ -8,19 +8,23 @@
 """
 
 from . import (
+    adaptive_derivations,
     bounds,
     collapse,
     conservation_laws,
     conventions,
+    filter_derivations,
     fluctuation_dissipation,
     fokker_planck,
     gaussian_sgd,
+    green_kubo,
     linear_networks,
     linear_products,
     momentum_charges,
     momentum_oscillator,
     networks,
     nielsen,
+    noise_free,
     norm_flow,
     one_margin,
     ornstein_uhlenbeck,
@@ -32,6 +36,7 @@ from . import (
     saturation,
     scale_invariant,
     scale_invariant_noise,
+    sign_derivations,
     squared_error,
     stochastic,
 )
@@ -41,6 +46,7 @@ from .conventions import CONVENTIONS, convert
 from .derivation import Derivation, Stability, Step, derivation, derive, names
 from .equilibria import Equilibrium
 from .evaluation import Condition
+from .filter_derivations import linear_optimizer
 from .lag_sums import LAG
 from .linear_optimizers import EMA, HEAVY_BALL, NESTEROV, SGD
 from .nonlinear_optimizers import ADAM, LION, MUON, RMSPROP, SIGN_SGD, SIGNUM
@@ -79,6 +85,7 @@ __all__ = [
     "StationaryUpdates",
     "Step",
     "Symmetry",
+    "adaptive_derivations",
     "bounds",
     "collapse",
     "conservation_laws",
@@ -88,11 +95,14 @@ __all__ = [
     "derivations_markdown",
     "derive",
     "equilibrium",
+    "filter_derivations",
     "fluctuation_dissipation",
     "fokker_planck",
     "gaussian_sgd",
     "glossary_markdown",
+    "green_kubo",
     "linear_networks",
+    "linear_optimizer",
     "linear_products",
     "margin_transition",
     "momentum_charges",
@@ -101,6 +111,7 @@ __all__ = [
     "networks",
     "nielsen",
     "nielsen_claims",
+    "noise_free",
     "norm_flow",
     "one_margin",
     "ornstein_uhlenbeck",
@@ -114,6 +125,7 @@ __all__ = [
     "saturation_ratio",
     "scale_invariant",
     "scale_invariant_noise",
+    "sign_derivations",
     "squared_error",
     "stochastic",
     "symbols_of",

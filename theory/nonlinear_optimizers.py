@@ -34,9 +34,9 @@ def _below_one(*symbols: Any) -> tuple[Condition, ...]:
     return tuple(Condition(symbol < 1, "otherwise the average never forgets a gradient") for symbol in symbols)
 
 
-_power = implemented_function("adam_update_power", adam_covariance.adam_update_power)
-_covariance = implemented_function("adam_autocovariance", adam_covariance.adam_autocovariance)
-_correction = implemented_function("second_moment_correction", adam_covariance.second_moment_correction)
+ADAM_POWER = implemented_function("adam_update_power", adam_covariance.adam_update_power)
+ADAM_COVARIANCE = implemented_function("adam_autocovariance", adam_covariance.adam_autocovariance)
+ADAM_CORRECTION = implemented_function("second_moment_correction", adam_covariance.second_moment_correction)
 _drift = implemented_function("adam_drift", adam_covariance.adam_drift)
 _adam_size = implemented_function("adam_size", normalized_decay.adam_size)
 _adam_turn = implemented_function("adam_turn", normalized_decay.adam_turn)
@@ -47,12 +47,12 @@ _sign_root = implemented_function("sign_root", normalized_decay.sign_root)
 
 def _adam_law(beta1: Any, beta2: Any) -> CoupledLaw:
     """Return the law of Adam with L2 regularization."""
-    spread = _correction(beta1, beta2) / _drift(beta1, beta2)
+    spread = ADAM_CORRECTION(beta1, beta2) / _drift(beta1, beta2)
     return CoupledLaw(
         size=lambda s: _adam_size(s, beta1, beta2),
         turn=lambda s: _adam_turn(s, beta1, beta2),
         size_terms=(spread / 2, (1 - beta1) / (2 * (1 + beta1)) - sp.Rational(1, 4)),
-        turn_terms=(_power(beta1, beta2) / spread, -sp.Rational(1, 4)),
+        turn_terms=(ADAM_POWER(beta1, beta2) / spread, -sp.Rational(1, 4)),
         drift=_drift(beta1, beta2),
         root=lambda x: _adam_root(x, beta1, beta2),
         assumptions=(
@@ -85,7 +85,7 @@ SIGN_SGD = StationaryUpdates(
 
 RMSPROP = StationaryUpdates(
     "rmsprop",
-    _n_weights * _power(0, SMOOTHING.symbol),
+    _n_weights * ADAM_POWER(0, SMOOTHING.symbol),
     0,
     assumptions=(_GAUSSIAN, _BARE),
     conditions=_below_one(SMOOTHING.symbol),
@@ -95,8 +95,8 @@ RMSPROP = StationaryUpdates(
 
 ADAM = StationaryUpdates(
     "adam",
-    _n_weights * _power(BETA1.symbol, BETA2.symbol),
-    _covariance(LAG, BETA1.symbol, BETA2.symbol) / _power(BETA1.symbol, BETA2.symbol),
+    _n_weights * ADAM_POWER(BETA1.symbol, BETA2.symbol),
+    ADAM_COVARIANCE(LAG, BETA1.symbol, BETA2.symbol) / ADAM_POWER(BETA1.symbol, BETA2.symbol),
     assumptions=(_GAUSSIAN, _BARE),
     conditions=_below_one(BETA1.symbol, BETA2.symbol),
     coupled=_adam_law(BETA1.symbol, BETA2.symbol),
