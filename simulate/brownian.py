@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import InvalidInput, check_count, check_positive
 from .problem import FloatArray
 
-__all__ = ["GROUP", "BrownianPaths", "brownian_paths", "group_streams"]
+__all__ = ["GROUP", "BrownianPaths", "brownian_paths", "group_streams", "integrate_motion"]
 
 GROUP = 4096
 """Paths that share one random stream: fixed, so that no choice of block size or processes changes a number."""
@@ -108,8 +108,15 @@ def brownian_paths(
     h = check_positive("dt", dt)
     generator = np.random.default_rng(rng)
     dW = np.sqrt(h) * generator.standard_normal(shape)
-    dZ = 0.5 * h * dW + h * np.sqrt(h / 12.0) * generator.standard_normal(shape)
+    dZ = generator.standard_normal(shape)
+    integrate_motion(dW, dZ, h)
     return BrownianPaths(h, dW, dZ)
+
+
+def integrate_motion(dW: FloatArray, normals: FloatArray, h: float) -> None:
+    """Turn independent standard normals, in place, into the time integral of a motion whose increment over h is dW."""
+    np.multiply(normals, h * np.sqrt(h / 12.0), out=normals)
+    np.add(normals, 0.5 * h * dW, out=normals)
 
 
 def group_streams(

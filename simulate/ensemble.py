@@ -12,7 +12,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from ..errors import IntegrationError, InvalidInput
-from .brownian import GROUP, BrownianPaths, group_streams
+from .brownian import GROUP, BrownianPaths, group_streams, integrate_motion
 from .problem import FloatArray, Problem, Solution, Status, not_finite
 from .sde_schemes import Coefficients, Scheme
 
@@ -235,8 +235,7 @@ class _Draw:
             return self.first, None, math.sqrt(h)
         np.multiply(self.first, math.sqrt(h), out=self.first)
         if self.second is not None:
-            np.multiply(self.second, h * math.sqrt(h / 12.0), out=self.second)
-            np.add(self.second, 0.5 * h * self.first, out=self.second)
+            integrate_motion(self.first, self.second, h)
         return self.first, self.second, 1.0
 
     def transitions(self, problem: Problem, y: FloatArray, h: float) -> FloatArray:

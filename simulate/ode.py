@@ -73,6 +73,8 @@ def integrate(
     if t_eval is not None:
         keep = np.isin(t, t_eval)
         t, y = t[keep], y[:, keep]
+    if problem.positive:
+        y = np.maximum(y, 0.0)
     shaped = np.moveaxis(y.reshape(*rows.shape, t.size), -1, 1)
     return Solution(
         t=t,
@@ -82,7 +84,7 @@ def integrate(
         t_events=tuple(np.concatenate([part[0] for part in parts]) for parts in found),
         y_events=tuple(np.concatenate([part[1] for part in parts]) for parts in found),
         sol=OdeSolution(knots, pieces) if pieces else None,
-        n_steps=budget.steps,
+        n_steps=int(budget.steps),
     )
 
 

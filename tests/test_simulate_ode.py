@@ -43,6 +43,15 @@ def test_without_times_the_solvers_own_steps_are_kept():
     assert np.exp(-solution.t)[:, None] * [1, 2] == pytest.approx(solution.y, rel=1e-6)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_positive_state_stops_at_zero_where_its_drift_has_a_root(method):
+    draining = Problem(lambda _, y: -np.sqrt(y), y0=1.0, t_span=(0, 4), positive=True)
+    emptied = solve(draining, [1.0, 3.0, 4.0], method=method, rtol=1e-6)  # (1 - t/2)^2 until it is empty
+    assert emptied.success
+    assert emptied.y[:, 0] == pytest.approx([0.25, 0.0, 0.0], abs=1e-4)
+    assert emptied.y.min() >= 0
+
+
 def test_dense_output_runs_across_breaks():
     lr = Step(0.1, 0.5, at=(400, 700))
     problem = norm_under_pull(norm_squared_start=1.0, lr=lr, weight_decay=0.01, n_steps=1000)
@@ -58,6 +67,16 @@ def test_a_jump_of_the_schedule_costs_no_accuracy():
     solution = solve(problem, [333, 334, 1000], rtol=1e-9)
     passed = np.array([33.3, 33.31, 33.3 + 6.67])
     assert np.exp(-0.02 * passed) == pytest.approx(solution.y[:, 0], rel=1e-8)
+
+
+@pytest.mark.parametrize("method", ["RK23", "RK45", "DOP853"])
+def test_a_jump_at_a_break_costs_no_steps(method):
+    # each piece is a straight line, for which every step is as long as the solver dares
+    jumping = Problem(lambda t, y: (1.0 if t < 1 else 2.0) + 0 * y, y0=1.0, t_span=(0, 2), breaks=(1.0,))
+    straight = Problem(lambda _, y: 1.0 + 0 * y, y0=1.0, t_span=(0, 1))
+    across, along = solve(jumping, [2.0], method=method), solve(straight, [1.0], method=method)
+    assert across.y[0, 0] == pytest.approx(4.0, rel=1e-12)
+    assert across.n_steps == 2 * along.n_steps
 
 
 def test_a_table_with_a_jump_is_integrated_like_the_step_schedule_that_it_lists():

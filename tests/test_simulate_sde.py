@@ -317,6 +317,21 @@ def test_increments_and_their_integrals_have_the_known_covariance(factor):
     assert expected / np.cov(pair) == pytest.approx(np.ones((2, 2)), abs=4 * 2 / math.sqrt(n_paths))
 
 
+def test_the_runge_kutta_scheme_integrates_the_motion_that_it_draws():
+    # a Brownian motion and its time integral, for which the scheme is exact at any step
+    n_paths = 200_000
+    pair = Problem(
+        lambda _t, y: np.stack([0 * y[:, 0], y[:, 0]], axis=1),
+        lambda _t, _y: np.broadcast_to([1.0, 0.0], _y.shape),
+        y0=[0.0, 0.0],
+        t_span=(0, 2),
+    )
+    for dt in (2.0, 0.5):
+        found = np.cov(solve(pair, method="srk15", dt=dt, n_paths=n_paths, rng=17).y[:, 0].T)
+        expected = np.array([[2.0, 2.0], [2.0, 8 / 3]])
+        assert expected / found == pytest.approx(np.ones((2, 2)), abs=4 * 2 / math.sqrt(n_paths))
+
+
 def test_a_coefficient_may_return_the_state_itself():
     itself = Problem(lambda _t, y: y, lambda _t, y: y, y0=1.0, t_span=(0, 1))
     copied = Problem(lambda _t, y: 1.0 * y, lambda _t, y: 1.0 * y, y0=1.0, t_span=(0, 1))
@@ -343,6 +358,14 @@ def test_no_step_goes_across_a_break(method):
         lambda t, _y: 1.0 if t < 1 / 3 else 10.0, lambda _t, _y: 0.0, y0=0.0, t_span=(0, 1), breaks=(1 / 3,)
     )
     assert solve(jumping, method=method, dt=0.4).y[0, 0, 0] == pytest.approx(1 / 3 + 10 * 2 / 3, rel=1e-12)
+
+
+@pytest.mark.parametrize("method", SCHEMES)
+def test_noise_that_stops_at_a_break_is_not_seen_before_or_after_it(method):
+    stopping = Problem(lambda _t, _y: 0.0, lambda t, _y: 1.0 if t < 0.5 else 0.0, y0=0.0, t_span=(0, 1), breaks=(0.5,))
+    paths = brownian_paths(3, 4, 0.25, rng=18)
+    found = solve(stopping, method=method, dW=paths).y[:, 0]
+    assert paths.at_steps()[:, 2] == pytest.approx(found, rel=1e-12)
 
 
 @pytest.mark.parametrize(("method", "bound"), [("euler", 0.2), ("milstein", 0.2), ("srk15", 0.2)])
