@@ -10,6 +10,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -341,7 +342,16 @@ def _progress() -> Iterator[Progress]:
     """Show a bar on stderr, if that is a terminal."""
     from tqdm import tqdm
 
-    with tqdm(file=sys.stderr, disable=None, leave=False, desc="starting", bar_format=_BAR) as bar:
+    n_columns, n_lines = shutil.get_terminal_size()  # 80 by 24 for a terminal of 0 by 0, where tqdm shows nothing
+    with tqdm(
+        desc="starting",
+        file=sys.stderr,
+        disable=None,
+        leave=False,
+        bar_format=_BAR,
+        ncols=n_columns,
+        nrows=n_lines,
+    ) as bar:
 
         def show(done: int, total: int, what: str) -> None:
             bar.total = total
