@@ -59,9 +59,10 @@ runs' budgets.{% endif %}
 Claim 1, decay dominates the first epochs almost entirely: {{ answers(claim_1) }}.
 Claim 2, weights decay by exp(−ηλ/m) = {{ factor | number(4) }} per epoch:{% if dead %} true for weights that get no
 gradient, to {{ dead.error | number(2) }};{% endif %} {{ answers(claim_2) }}.
-Claim 3, the decay tails off around 1/√n_weights: {{ answers(claim_3) }}.
+Claim 3, the decay tails off around 1/√n_weights, all weights of the network counted: {{ answers(claim_3) }}.
 {% if long %}By epoch {{ long.epochs }} the squared norms are {{ long.norms | join(" and ") }}: the decay tails off
-where the layer's own pull and noise balance it, {{ long.factors | join(" and ") }} times 1/√n_weights.{% endif %}
+where the layer's own pull and noise balance it, with rms weights of {{ long.factors | join(" and ") }} times
+1/√n_weights.{% endif %}
 """
 
 ALT = """
@@ -162,19 +163,21 @@ def facts(report: Report) -> dict[str, Any]:
             )
             for layer, found in sizes.items()
         },
-        "long": _long_facts(report),
+        "long": _long_facts(report, sizes),
     }
     return told
 
 
-def _long_facts(report: Report) -> dict[str, Any] | None:
+def _long_facts(report: Report, sizes: Mapping[int, Comparison]) -> dict[str, Any] | None:
     """Return where the long run ends: averages over its last fifth."""
     if not any(curve.panel == "tail-off" for curve in report.curves):
         return None
-    norms, share = {}, {}
+    norms, factors, share = {}, {}, {}
     for layer, panel in BUDGETS.items():
         trained = _curve(report, "tail-off", f"layer {layer}, trained")
         norms[layer] = _at_end(trained)
+        weight = _comparison(report, f"^rms weight of layer {layer}.*of the layer").predicted  # 1/sqrt(its n_weights)
+        factors[layer] = math.sqrt(norms[layer]) * weight / sizes[layer].predicted
         loss, pull, noise = (
             _at_end(_curve(report, panel + LONG, f"layer {layer}, {name}{LONG}")) for name in (LOSS, PULL, NOISE)
         )
@@ -183,8 +186,7 @@ def _long_facts(report: Report) -> dict[str, Any] | None:
         "epochs": int(trained.x[-1]),
         "rounded": [number(norm, 4) for norm in norms.values()],
         "norms": [f"{number(norm, 4)} (layer {layer})" for layer, norm in norms.items()],
-        # the claimed size is 1/sqrt(n_weights): sqrt(norm_squared / n_weights) over it is sqrt(norm_squared)
-        "factors": [number(math.sqrt(norm), 2) for norm in norms.values()],
+        "factors": [number(factor, 2) for factor in factors.values()],
         "share": share,
     }
 

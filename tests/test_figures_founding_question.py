@@ -88,6 +88,9 @@ def made_report(*, long=False, share=(-0.02, 3.9), student=True):
             compared(f"claim 1: first epoch, pull plus noise of layer {layer} against its loss", 2.0, 2 * ratio, 0.02),
             compared(f"epoch {EPOCHS}, pull plus noise of layer {layer} against its loss to decay", 0.1, 0.05, 0.01),
             compared(f"claim 3: rms weight of layer {layer} after 30 epochs", 0.0065, 0.0065 * 43, 1e-4),
+            compared(
+                f"rms weight of layer {layer} after 30 epochs, against 1/sqrt(n_weights) of the layer", 0.013, 0.2
+            ),
             compared(f"claim 3: epochs that decay alone takes layer {layer} to", 100.6, 30.0),
             compared(
                 f"variance of layer {layer} after 30 epochs, against decay alone", 0.0498, variances[layer][-1], 0.01
@@ -243,7 +246,7 @@ def test_the_caption_answers_with_margins(report):
     assert "within 1.2 standard deviations" in told or "within 1.3 standard deviations" in told
     long = any(curve.panel == "tail-off" for curve in report.curves)
     assert long == ("By epoch 300 the squared norms are 1050 (layer 2) and 1355 (layer 3)" in told)
-    assert long == ("32 and 37 times 1/√n_weights" in told)
+    assert long == ("rms weights of 65 and 74 times 1/√n_weights" in told)
 
 
 def test_every_number_of_the_caption_comes_from_the_report():
