@@ -253,7 +253,7 @@ def scale_invariant_norm(
 def pure_decay_floor(
     norm_squared_start: float, lr: Value, weight_decay: Value, n_steps: int, *, law: str = "decoupled"
 ) -> FloatArray:
-    """Return the squared norm that decay alone leaves after each step: the floor below which no layer goes unpulled.
+    """Return the squared norm that decay alone leaves after each step; data that pull inwards can go below it.
 
     Parameters
     ----------

@@ -52,6 +52,8 @@ def test_schedules_and_functions_of_the_step_are_tabulated_over_the_run():
         ({"layers": [784]}, r"layers is \[784\], but must hold at least the inputs and the outputs"),
         ({"layers": "784,30,10"}, "layers is '784,30,10', but must be a sequence of widths"),
         ({"layers": 784}, "layers is 784, but must be a sequence of widths"),
+        ({"layers": [784, 10**9, 10]}, "but there must be at most 100000000; make the layers narrower"),
+        ({"epochs": 10**15}, "epochs is 1000000000000000, but must be a whole number from 1 to 100000"),
         ({"initialization": "xavier"}, "initialization is 'xavier', but must be one of: large, fan_in, he"),
         ({"initialization": -1.0}, "initialization is -1.0, but must be a finite number, 0 or above"),
         ({"activation": "rlu"}, r"activation is 'rlu', .*did you mean 'relu'"),
@@ -67,11 +69,13 @@ def test_impossible_hyperparameters_name_value_and_range(changes, message):
 
 
 def test_decay_that_leaves_nothing_of_a_weight_is_refused_as_soon_as_it_is_known():
-    with pytest.raises(InvalidInput, match=r"lr\*weight_decay is 1 at step 0 .* must be below 1"):
+    with pytest.raises(
+        InvalidInput, match=r"lr\*weight_decay is 1 at step 0 .* must be below 1, .* lower the learning rate"
+    ):
         TrainingConfig.pytorch(**{**PYTORCH, "lr": 0.5, "weight_decay": 2.0})
     config = TrainingConfig.nielsen(**{**NIELSEN, "eta": 1.0, "lmbda": 100})
     assert config.tabulate(n_train=101)[0].size == 30 * 11
-    with pytest.raises(InvalidInput, match=r"lr\*weight_decay is 1 at step 0"):
+    with pytest.raises(InvalidInput, match=r"eta\*lmbda/n_train is 1 at step 0 \(eta is 1 there\)"):
         config.tabulate(n_train=100)
 
 
@@ -128,6 +132,11 @@ def test_whatever_is_given_is_a_configuration_or_one_sentence(changes):
             TrainingConfig.nielsen(**options)
     else:
         assert all(width >= 1 for width in config.layers)
+
+
+def test_a_description_of_something_else_is_refused():
+    with pytest.raises(InvalidInput, match="a configuration is told by"):
+        TrainingConfig.from_dict({"layers": [2, 2]})
 
 
 def test_schedules_have_a_json_form_inside_the_configuration():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from weightdecay import validate
-from weightdecay.errors import InvalidInput
+from weightdecay.errors import DivergenceError, InvalidInput
 from weightdecay.validate import Comparison, Dataset, Part, Recording, TrainingConfig
 from weightdecay.validate.founding_comparisons import STUDENT, Findings
 
@@ -125,7 +125,7 @@ def test_a_report_becomes_plain_json(small_report):
         ({"hidden": 0}, "hidden is 0, but must be a whole number of at least 1"),
         ({"batch_size": 206}, "batch_size is 206, but small has 205 training images"),
         ({"eta": -1.0}, "eta is -1.0"),
-        ({"lmbda": 3000.0}, r"lr\*weight_decay is .* but must be below 1"),
+        ({"lmbda": 3000.0}, r"eta\*lmbda/n_train is .* but must be below 1"),
         ({"scale": "huge"}, "scale is 'huge', but must be one of: quick, full"),
         ({"n_jobs": 0}, "n_jobs is 0"),
         ({"rng": "seed"}, "rng is 'seed'"),
@@ -134,6 +134,19 @@ def test_a_report_becomes_plain_json(small_report):
 def test_impossible_options_are_refused_before_anything_is_trained(small_data, options, message):
     with pytest.raises(InvalidInput, match=message):
         validate.run("founding-question", data=small_data, **options)
+
+
+def test_without_decay_the_question_is_answered_all_the_same(small_data):
+    report = validate.run("founding-question", data=small_data, n_jobs=1, hidden=3, epochs=1, lmbda=0)
+    assert report.passed
+    assert found(report, "claim 3: epochs", "layer 2").predicted == np.inf
+    json.dumps(report.to_dict(), allow_nan=False)
+
+
+def test_a_run_that_diverges_names_step_and_layer_also_from_another_process(small_data):
+    for n_jobs in (1, 2):
+        with pytest.raises(DivergenceError, match=r"training diverged at step \d+ in the weights of layer \d"):
+            validate.run("founding-question", data=small_data, n_jobs=n_jobs, hidden=3, epochs=1, eta=1e38, lmbda=0)
 
 
 def test_an_unknown_experiment_is_refused_with_the_near_ones():

@@ -97,6 +97,18 @@ def test_evaluation_counts_the_examples_whose_largest_logit_is_their_label():
     assert result.predictive_entropy == pytest.approx(-p * np.log(p) - (1 - p) * np.log(1 - p))
 
 
+def test_evaluation_goes_through_more_images_than_fit_at_once():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(2, size=2500, dtype=np.uint8)
+    images = np.zeros((2500, 2), np.uint8)
+    images[np.arange(2500), labels] = 255
+    network = Mlp((np.eye(2),), (np.zeros(2),), "linear", "softmax")
+    (right,) = evaluate([network], images, labels, pixel_scale=1 / 255)
+    (half,) = evaluate([network], images, np.repeat(labels[:1250], 2), pixel_scale=1 / 255)
+    assert right.accuracy == 1
+    assert half.accuracy == np.mean(labels == np.repeat(labels[:1250], 2))
+
+
 @pytest.mark.parametrize(
     ("weights", "biases"),
     [

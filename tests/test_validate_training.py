@@ -1,6 +1,7 @@
 """The fused training step does what the textbook says, for one network and for many."""
 
 import itertools
+import pickle
 
 import numpy as np
 import pytest
@@ -8,7 +9,17 @@ import pytest
 from weightdecay import theory
 from weightdecay.errors import DivergenceError, InvalidInput
 from weightdecay.simulate import Cosine
-from weightdecay.validate import Dataset, Mlp, Part, Recording, TrainingConfig, train, train_ensemble
+from weightdecay.validate import (
+    Dataset,
+    Mlp,
+    Part,
+    Recording,
+    Run,
+    TrainingConfig,
+    train,
+    train_all,
+    train_ensemble,
+)
 from weightdecay.validate.configuration import ACTIVATIONS, OUTPUTS
 from weightdecay.validate.mlp import cost, predictive_entropy
 
@@ -206,8 +217,8 @@ def test_dead_pixels_feed_weights_that_decay_exactly(small_data, dtype):
 
 @pytest.mark.parametrize("decay_biases", [False, True])
 def test_strong_decay_for_many_steps_neither_overflows_nor_underflows(small_data, decay_biases):
-    options = {"lr": 0.5, "weight_decay": 1.9, "epochs": 30, "decay_biases": decay_biases}
-    record = train(config(**options, dtype="float32"), small_data, rng=0)
+    options = {"lr": 0.5, "weight_decay": 1.9, "epochs": 4, "batch_size": 1, "decay_biases": decay_biases}
+    record = train(config(**options, dtype="float32"), small_data, rng=0, record=Recording(steps=(), evaluate=()))
     expected, _ = textbook(config(**options), small_data, np.random.default_rng(0))
     np.testing.assert_allclose(record.final.weights[1], expected.weights[1], rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(record.final.biases[1], expected.biases[1], rtol=1e-4, atol=1e-6)
@@ -243,36 +254,97 @@ def test_averages_between_records_do_not_depend_on_how_steps_are_grouped(small_d
     assert_same_network(record.final, one_by_one.final, rtol=1e-14)
 
 
-def test_divergence_names_step_and_layer(small_data):
-    chosen = config(
-        activation="linear", output="linear", lr=40.0, weight_decay=0.001, epochs=40, initialization="large"
-    )
-    with pytest.raises(DivergenceError, match=r"training diverged at step \d+ in the weights of layer \d") as caught:
-        train(chosen, small_data, rng=0)
+DIVERGING = {"activation": "linear", "output": "linear", "weight_decay": 0.001, "epochs": 40, "batch_size": 4}
+
+
+def first_step_that_is_not_finite(config, data, stream):
+    """Return the step and layer, from 1, at which the textbook's weights leave the finite numbers."""
+    weight_stream, order_stream = stream.spawn(2)
+    network = Mlp.initialize(config, weight_stream)
+    weights, biases = list(network.weights), list(network.biases)
+    lr, weight_decay = config.tabulate(data.n_train)
+    step = 0
     with np.errstate(all="ignore"):
-        lr, _ = chosen.tabulate(small_data.n_train)
-        short = config(
-            activation="linear", output="linear", lr=40.0, weight_decay=0.001, epochs=40, initialization="large"
-        )
-        network, _ = textbook(short, small_data, np.random.default_rng(0))
-    assert 1 <= caught.value.step <= len(lr)
-    assert not np.isfinite(network.weights[caught.value.layer - 1]).all()
-    assert caught.value.hyperparameters["batch_size"] == 8
+        while True:
+            order = order_stream.permutation(data.n_train)
+            for start in range(0, data.n_train, config.batch_size):
+                chosen = order[start : start + config.batch_size]
+                x = data.train.images[chosen] * data.pixel_scale
+                y = np.eye(config.layers[-1])[data.train.labels[chosen]]
+                network = Mlp(tuple(weights), tuple(biases), config.activation, config.output)
+                gradients, bias_gradients = network.gradients(x, y)
+                shrink = 1 - lr[step] * weight_decay[step]
+                weights = [shrink * w - lr[step] * g for w, g in zip(weights, gradients, strict=True)]
+                biases = [b - lr[step] * g for b, g in zip(biases, bias_gradients, strict=True)]
+                step += 1
+                for layer, w in enumerate(weights):
+                    if not np.isfinite(w).all():
+                        return step, layer + 1
 
 
-@pytest.mark.parametrize("stretch", [1, 64])
-def test_divergence_is_found_at_the_same_step_however_steps_are_grouped(small_data, monkeypatch, stretch):
+@pytest.mark.parametrize("record", [None, Recording()], ids=["norms", "everything"])
+@pytest.mark.parametrize("stretch", [1, 3, 64])
+def test_divergence_is_found_at_its_step_and_layer_however_steps_are_grouped(small_data, monkeypatch, stretch, record):
     monkeypatch.setattr("weightdecay.validate.training._STRETCH_STEPS", stretch)
-    chosen = config(activation="linear", output="linear", lr=40.0, weight_decay=0.001, epochs=40)
-    healthy = config(activation="linear", output="linear", lr=0.01, weight_decay=0.001, epochs=40, initialization=0.1)
-    lost, kept = train_ensemble([chosen, healthy], small_data, rng=0)
+    chosen = config(**DIVERGING, lr=20.0)
+    expected = first_step_that_is_not_finite(chosen, small_data, np.random.default_rng(1))
+    with pytest.raises(
+        DivergenceError, match=r"training diverged at step \d+ in the weights of layer \d .*lr=20"
+    ) as caught:
+        train(chosen, small_data, rng=1, record=record)
+    found = (caught.value.step, caught.value.layer)
+    assert expected == found
+    assert found[0] > 4
+    monkeypatch.setattr("weightdecay.validate.training._STRETCH_STEPS", 7)
+    with pytest.raises(DivergenceError) as again:
+        train(chosen, small_data, rng=1, record=record)
+    assert (again.value.step, again.value.layer) == found
+
+
+def test_a_run_that_diverges_is_marked_and_does_not_touch_the_others(small_data):
+    lost_config, healthy = config(**DIVERGING, lr=20.0), config(**DIVERGING, lr=0.01, initialization=0.1)
+    lost, kept = train_ensemble([lost_config, healthy], small_data, rng=0, record=Recording())
     with pytest.raises(DivergenceError) as caught:
-        train(chosen, small_data, rng=np.random.default_rng(0).spawn(1)[0])
+        train(lost_config, small_data, rng=np.random.default_rng(0).spawn(1)[0])
     assert lost.diverged == (caught.value.step, caught.value.layer)
     assert np.isnan(lost.norm_squared[-1]).all()
+    assert np.isnan(lost.accuracy()[-1])
     assert kept.diverged is None
     alone = train(healthy, small_data, rng=np.random.default_rng(0).spawn(2)[1])
     assert_same_network(alone.final, kept.final)
+
+
+def test_an_ensemble_that_is_lost_as_a_whole_ends_early_and_says_so(small_data):
+    records = train_ensemble([config(**DIVERGING, lr=20.0)] * 2, small_data, rng=0, record=Recording())
+    assert all(record.diverged for record in records)
+    assert records[0].steps[-1] == 40 * 16
+    assert len(records[0].steps) < 41
+
+
+def test_a_divergence_travels_between_processes():
+    error = pickle.loads(pickle.dumps(DivergenceError(3, 2, {"lr": 0.1})))
+    assert (error.step, error.layer, error.hyperparameters) == (3, 2, {"lr": 0.1})
+    assert str(error) == str(DivergenceError(3, 2, {"lr": 0.1}))
+
+
+def test_a_sweep_marks_what_diverged_and_gives_the_same_twice(small_data):
+    seeds = np.random.SeedSequence(0).spawn(2)
+    runs = [
+        Run(config(**DIVERGING, lr=lr, initialization=0.1), seed, Recording())
+        for lr, seed in zip((20.0, 0.01), seeds, strict=True)
+    ]
+    first, second = (train_all(runs, small_data, n_jobs=n_jobs) for n_jobs in (1, 2))
+    assert first[0].diverged
+    assert first[0].diverged == second[0].diverged
+    assert first[1].final.weights[0].tobytes() == second[1].final.weights[0].tobytes()
+
+
+def test_the_seed_that_is_recorded_makes_the_run_again(small_data):
+    rng = np.random.default_rng(0)
+    train(config(), small_data, rng=rng)
+    second = train(config(), small_data, rng=rng)
+    again = train(config(), small_data, rng=np.random.default_rng(np.random.SeedSequence(**second.seed)))
+    assert again.final.weights[0].tobytes() == second.final.weights[0].tobytes()
 
 
 def test_progress_is_told_up_to_the_last_step(small_data):
@@ -288,6 +360,7 @@ def test_progress_is_told_up_to_the_last_step(small_data):
         ({"layers": (12, 9)}, "the network has 9 outputs, but small has 10 classes"),
         ({"batch_size": 65}, "batch_size is 65, but small has 64 training images"),
         ({"weight_decay": lambda step: 0.01 * step**2}, r"lr\*weight_decay is .* at step 23"),
+        ({"lr": Cosine(0.0, 0.0, 24)}, "lr is 0 at every step, but must be above 0"),
     ],
 )
 def test_a_configuration_that_does_not_fit_the_data_is_refused(small_data, changes, message):
@@ -319,6 +392,10 @@ def test_a_seed_that_cannot_be_repeated_is_refused(small_data, rng):
 def test_empty_ensembles_and_unknown_batches_are_refused(small_data):
     with pytest.raises(InvalidInput, match="configs is empty"):
         train_ensemble([], small_data, rng=0)
+    with pytest.raises(InvalidInput, match="must be a sequence of TrainingConfig"):
+        train_ensemble(config(), small_data, rng=0)
+    with pytest.raises(InvalidInput, match="a configuration is 'x', but must be a TrainingConfig"):
+        train("x", small_data, rng=0)
     with pytest.raises(InvalidInput, match="batches is 'mine', but must be one of: own, shared"):
         train_ensemble([config()], small_data, rng=0, batches="mine")
 
@@ -330,6 +407,7 @@ def test_empty_ensembles_and_unknown_batches_are_refused(small_data):
         ({"evaluate": ("validatoin",)}, "did you mean 'validation'"),
         ({"evaluate": "validation"}, "must be a sequence"),
         ({"steps": (-1,)}, "steps is -1"),
+        ({"steps": 5}, "steps is 5, but must be a sequence of step numbers"),
     ],
 )
 def test_recordings_that_make_no_sense_are_refused(options, message):

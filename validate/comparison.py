@@ -146,21 +146,22 @@ class Report:
         return {
             "experiment": self.experiment,
             "passed": self.passed,
-            "comparisons": [_plain(asdict(comparison)) for comparison in self.comparisons],
-            "curves": [_plain(asdict(curve)) for curve in self.curves],
-            "provenance": _plain(dict(self.provenance)),
+            "comparisons": [plain(asdict(comparison)) for comparison in self.comparisons],
+            "curves": [plain(asdict(curve)) for curve in self.curves],
+            "provenance": plain(dict(self.provenance)),
         }
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return a value as plain JSON has it: lists, dicts, numbers; NaN and infinity become None."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, np.generic):
-        return _plain(value.item())
+        return plain(value.item())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -19,6 +20,8 @@ __all__ = ["ACTIVATIONS", "INITIALIZATIONS", "OUTPUTS", "Hyperparameter", "Train
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "linear")
 OUTPUTS = ("sigmoid", "softmax", "linear")
 INITIALIZATIONS = ("large", "fan_in", "he")
+
+_MOST_WEIGHTS, _MOST_EPOCHS = 10**8, 10**5  # what fits in memory with a copy of it, and in a life time
 
 Hyperparameter: TypeAlias = float | Schedule | Callable[[int], float]
 
@@ -93,9 +96,15 @@ class TrainingConfig:
         if len(self.layers) < 2:
             raise InvalidInput(f"layers is {list(self.layers)}, but must hold at least the inputs and the outputs")
         put("layers", tuple(check_count(f"layers[{i}]", width) for i, width in enumerate(self.layers)))
+        n_weights = sum(n_in * n_out for n_in, n_out in pairwise(self.layers))
+        if n_weights > _MOST_WEIGHTS:
+            raise InvalidInput(
+                f"layers is {list(self.layers)}, with {n_weights} weights, but there must be at most "
+                f"{_MOST_WEIGHTS}; make the layers narrower"
+            )
         put("convention", check_choice("convention", self.convention, ["nielsen", "pytorch"]))
         put("batch_size", check_count("batch_size", self.batch_size))
-        put("epochs", check_count("epochs", self.epochs))
+        put("epochs", check_count("epochs", self.epochs, most=_MOST_EPOCHS))
         put("lr", _hyperparameter("lr" if self.convention == "pytorch" else "eta", self.lr, check_positive))
         decay = "weight_decay" if self.convention == "pytorch" else "lmbda"
         put("regularization", _hyperparameter(decay, self.regularization, check_nonnegative))
@@ -121,13 +130,18 @@ class TrainingConfig:
         lmbda: Hyperparameter,
         batch_size: int,
         epochs: int,
-        **others: Any,
+        initialization: str | float = "large",
+        activation: str = "sigmoid",
+        output: str = "sigmoid",
+        biases: bool = True,
+        decay_biases: bool = False,
+        dtype: str = "float32",
     ) -> TrainingConfig:
         """Describe a run in the book's convention: cost + (lmbda / (2 n_train)) * sum of squared weights.
 
         Parameters
         ----------
-        layers, batch_size, epochs, **others
+        layers, batch_size, epochs, initialization, activation, output, biases, decay_biases, dtype
             As in `TrainingConfig`.
         eta : float, Schedule or callable
             Learning rate.
@@ -146,7 +160,12 @@ class TrainingConfig:
             convention="nielsen",
             batch_size=batch_size,
             epochs=epochs,
-            **others,
+            initialization=initialization,
+            activation=activation,
+            output=output,
+            biases=biases,
+            decay_biases=decay_biases,
+            dtype=dtype,
         )
 
     @classmethod
@@ -158,13 +177,18 @@ class TrainingConfig:
         weight_decay: Hyperparameter,
         batch_size: int,
         epochs: int,
-        **others: Any,
+        initialization: str | float = "large",
+        activation: str = "sigmoid",
+        output: str = "sigmoid",
+        biases: bool = True,
+        decay_biases: bool = False,
+        dtype: str = "float32",
     ) -> TrainingConfig:
         """Describe a run in PyTorch's convention: weight_decay * w is added to the gradient.
 
         Parameters
         ----------
-        layers, batch_size, epochs, **others
+        layers, batch_size, epochs, initialization, activation, output, biases, decay_biases, dtype
             As in `TrainingConfig`.
         lr, weight_decay : float, Schedule or callable
             Learning rate and decay coefficient; their product is the decay per step and must stay below 1.
@@ -182,10 +206,15 @@ class TrainingConfig:
             convention="pytorch",
             batch_size=batch_size,
             epochs=epochs,
-            **others,
+            initialization=initialization,
+            activation=activation,
+            output=output,
+            biases=biases,
+            decay_biases=decay_biases,
+            dtype=dtype,
         )
         if isinstance(config.lr, Schedule) and isinstance(config.regularization, Schedule):
-            _check_decay(config.lr(np.arange(1)), config.regularization(np.arange(1)))
+            config._check_decay(config.lr(np.arange(1)), config.regularization(np.arange(1)))
         return config
 
     @property
@@ -247,8 +276,20 @@ class TrainingConfig:
         steps = np.arange(self.epochs * self.steps_per_epoch(n_train))
         lr = as_schedule(self.lr, len(steps))(steps)
         decay = self.weight_decay(n_train)(steps)
-        _check_decay(lr, decay)
+        if not lr.any():
+            raise InvalidInput("lr is 0 at every step, but must be above 0 at some; nothing would be trained")
+        self._check_decay(lr, decay)
         return lr, decay
+
+    def _check_decay(self, lr: NDArray[np.float64], weight_decay: NDArray[np.float64]) -> None:
+        decay_per_step = lr * weight_decay
+        worst = int(np.argmax(decay_per_step))
+        if decay_per_step[worst] >= 1:
+            name, rate = ("lr*weight_decay", "lr") if self.convention == "pytorch" else ("eta*lmbda/n_train", "eta")
+            raise InvalidInput(
+                f"{name} is {decay_per_step[worst]:g} at step {worst} ({rate} is {lr[worst]:g} there), but must be "
+                "below 1, or a step would leave nothing of a weight; lower the learning rate or the decay"
+            )
 
     def standard_deviation(self, layer: int) -> float:
         """Return the standard deviation of the initial weights of a layer, counted from 0.
@@ -280,6 +321,9 @@ class TrainingConfig:
         >>> TrainingConfig.from_dict(config.to_dict()) == config
         True
         """
+        wanted = set(cls.__dataclass_fields__)
+        if not isinstance(told, Mapping) or set(told) != wanted:
+            raise InvalidInput(f"a configuration is told by {sorted(wanted)}, but this is {told!r}")
         schedules = {name: schedule_from_dict(told[name]) for name in ("lr", "regularization")}
         return cls(**{**told, "layers": tuple(told["layers"]), **schedules})
 
@@ -288,13 +332,3 @@ def _hyperparameter(name: str, value: Any, check: Callable[[str, object], float]
     if isinstance(value, Schedule) or callable(value):
         return value  # type: ignore[no-any-return]
     return as_schedule(check(name, value), 1)
-
-
-def _check_decay(lr: NDArray[np.float64], weight_decay: NDArray[np.float64]) -> None:
-    decay_per_step = lr * weight_decay
-    worst = int(np.argmax(decay_per_step))
-    if decay_per_step[worst] >= 1:
-        raise InvalidInput(
-            f"lr*weight_decay is {decay_per_step[worst]:g} at step {worst} (lr={lr[worst]:g}, "
-            f"weight_decay={weight_decay[worst]:g}), but must be below 1; decay or learning rate must be smaller"
-        )

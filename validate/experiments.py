@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -75,11 +76,11 @@ def run(
         if option not in allowed:
             raise InvalidInput(f"{name} has no option {option!r}; it has: {', '.join(allowed) or 'none'}")
     given = {option: value for option, value in options.items() if value is not None}
-    generator = check_rng(rng)
+    check_rng(rng)
     report: Report = experiment(
         scale=scale,
         n_jobs=n_jobs,
-        rng=generator if isinstance(rng, np.random.Generator) else rng,
+        rng=rng if isinstance(rng, np.random.Generator) else operator.index(rng),
         data=load_mnist() if data is None else data,
         progress=progress,
         **given,

@@ -235,7 +235,7 @@ def _variance(findings: Findings, layer: int) -> Comparison:
         findings.floor.numeric("variance", variance_start=measured[:, 0], n_steps=findings.steps[-1], **findings.rates),
         measured[:, -1],
         "nothing",
-        "decay alone is a floor, not a prediction: what lies above it is the data's doing",
+        "decay alone is no prediction: data that pull outwards leave a layer above it, inwards below it",
     )
 
 
@@ -308,9 +308,12 @@ def _third_claim(findings: Findings, layer: int) -> list[Comparison]:
     n_layer, n_network = findings.n_weights[layer], sum(findings.n_weights)
     rms = np.sqrt(findings.stack("norm_squared", layer) / n_layer)
     claimed, start = 1 / math.sqrt(n_network), float(np.mean(rms[:, 0]))
-    needed = findings.floor.numeric(
-        "n_steps_to_size", size=min(claimed, start), size_start=start, **findings.rates
-    ) / findings.config.steps_per_epoch(findings.data.n_train)
+    needed = math.inf  # without decay
+    if findings.weight_decay > 0:
+        n_steps = findings.floor.numeric(
+            "n_steps_to_size", size=min(claimed, start), size_start=start, **findings.rates
+        )
+        needed = float(n_steps) / findings.config.steps_per_epoch(findings.data.n_train)
     after = f"of layer {layer + 2} after {findings.epochs[-1]:g} epochs"
     return [
         _over_seeds(
@@ -330,7 +333,7 @@ def _third_claim(findings: Findings, layer: int) -> list[Comparison]:
         Comparison(
             f"claim 3: epochs that decay alone takes layer {layer + 2} to 1/sqrt(n_weights), against epochs run",
             "epoch",
-            float(needed),
+            needed,
             float(findings.epochs[-1]),
             None,
             "nothing",

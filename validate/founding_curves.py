@@ -32,7 +32,7 @@ def _curve(
 
 
 def variance_curves(findings: Findings, *, of_student: bool) -> list[Curve]:
-    """Return each layer's variance, as trained and as its pulls and noise add up to it, above decay alone."""
+    """Return each layer's variance, as trained and as its pulls and noise add up to it, beside decay alone."""
     panel, y_name, epochs = "variance", "variance of the weights", findings.epochs
     curves = []
     for layer, n_weights in enumerate(findings.n_weights):

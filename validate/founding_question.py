@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..errors import check_count, check_rng
+from ..errors import check_count, check_nonnegative, check_positive, check_rng
 from .comparison import Report
 from .configuration import TrainingConfig
 from .datasets import MNIST_CHECKSUM, Dataset
@@ -20,6 +20,7 @@ from .founding_curves import accuracy_curves, budget_curves, size_curves, tail_o
 from .provenance import provenance
 from .record import Recording
 from .sweep import Run, train_all
+from .training import raise_if_diverged
 
 __all__ = ["run"]
 
@@ -59,8 +60,16 @@ def run(
     -------
     Report
         With the student's numbers as references if the run is the student's.
+
+    Raises
+    ------
+    InvalidInput
+        If a value is outside its range.
+    DivergenceError
+        If a run diverges; it says at which step and in which layer.
     """
     check_count("hidden", hidden)
+    eta, lmbda = check_positive("eta", eta), check_nonnegative("lmbda", lmbda)
     parameters = {"eta": eta, "lmbda": lmbda, "hidden": hidden, "epochs": epochs, "batch_size": batch_size}
     of_student = parameters == _STUDENTS_RUN and data.checksum == MNIST_CHECKSUM
 
@@ -77,20 +86,22 @@ def run(
     widths = (30, 100) if hidden == _STUDENTS_RUN["hidden"] else (hidden,)
     examples = [(width, start) for width in widths for start in STARTS]
     n_seeds, n_example_seeds, n_long_seeds = _N_SEEDS[scale]
-    main_rng, examples_rng, long_rng = check_rng(rng).spawn(3)
+    main_seed, examples_seed, long_seed = check_rng(rng).bit_generator.seed_seq.spawn(3)  # type: ignore[attr-defined]
     plain = Recording(pulls=False, evaluate=("validation",))
     runs = [
-        Run(config(hidden, "large", epochs), stream, Recording(every_step=True, evaluate=("validation",)))
-        for stream in main_rng.spawn(n_seeds)
+        Run(config(hidden, "large", epochs), seed, Recording(every_step=True, evaluate=("validation",)))
+        for seed in main_seed.spawn(n_seeds)
     ]
-    for (width, start), stream in zip(examples, examples_rng.spawn(len(examples)), strict=True):
+    for (width, start), own_seed in zip(examples, examples_seed.spawn(len(examples)), strict=True):
         if (width, start) != (hidden, "large"):
-            runs += [Run(config(width, start, epochs), seed, plain) for seed in stream.spawn(n_example_seeds)]
+            runs += [Run(config(width, start, epochs), seed, plain) for seed in own_seed.spawn(n_example_seeds)]
     runs += [
-        Run(config(hidden, "large", _LONG_EPOCHS), stream, Recording(evaluate=()))
-        for stream in long_rng.spawn(n_long_seeds)
+        Run(config(hidden, "large", _LONG_EPOCHS), seed, Recording(evaluate=()))
+        for seed in long_seed.spawn(n_long_seeds)
     ]
     records = train_all(runs, data, n_jobs=n_jobs, progress=progress)
+    for record in records:
+        raise_if_diverged(record)
 
     main, others = records[:n_seeds], records[n_seeds:]
     by_example = {(hidden, "large"): main}

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, log_softmax, softmax
 
-from ..errors import InvalidInput, check_choice
+from ..errors import InvalidInput, check_choice, check_rng
 from .configuration import ACTIVATIONS, OUTPUTS, TrainingConfig
 
 __all__ = ["Evaluation", "Mlp", "cost", "derivative", "evaluate", "predictive_entropy"]
@@ -181,7 +181,7 @@ class Mlp:
         Mlp
             In float64; values are those of config.dtype.
         """
-        rng = np.random.default_rng(rng)
+        rng = check_rng(rng)
         drawn = config.biases and config.initialization in ("large", "fan_in")
         weights, biases = [], []
         for layer, (n_in, n_out) in enumerate(pairwise(config.layers)):

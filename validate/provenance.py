@@ -11,7 +11,7 @@ from importlib import metadata, resources
 from typing import Any
 
 from ..errors import InvalidInput, check_choice
-from .comparison import _plain
+from .comparison import plain
 from .datasets import MNIST_CHECKSUM, Dataset
 
 __all__ = ["code_checksum", "provenance"]
@@ -82,10 +82,10 @@ def provenance(
         "code_sha256": code_checksum("theory", "simulate", "validate"),
     }
     try:
-        plain: dict[str, Any] = json.loads(json.dumps(_plain(told), allow_nan=False))
+        values: dict[str, Any] = json.loads(json.dumps(plain(told), allow_nan=False))
     except TypeError as problem:
         raise InvalidInput(f"the provenance cannot be written as JSON ({problem}); give numbers and strings") from None
-    return plain
+    return values
 
 
 def _command(experiment: str, scale: str, seed: int | None, data: Dataset | None, options: Mapping[str, Any]) -> str:

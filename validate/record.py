@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +37,11 @@ class Recording:
     ------
     InvalidInput
         If a step is not a whole number, a part is unknown, or `every_step` comes without `pulls`.
+
+    Notes
+    -----
+    What is measured does not change the weights. When it is recorded may, in the last bit: the float64 scale that
+    carries the decay is multiplied up between two records.
     """
 
     steps: tuple[int, ...] | None = None
@@ -46,9 +51,13 @@ class Recording:
 
     def __post_init__(self) -> None:
         if self.steps is not None:
+            if isinstance(self.steps, (str, bytes)) or not isinstance(self.steps, Iterable):
+                raise InvalidInput(
+                    f"steps is {self.steps!r}, but must be a sequence of step numbers such as (1, 10, 100)"
+                )
             checked = {check_count("steps", step, least=0) for step in self.steps}
             object.__setattr__(self, "steps", tuple(sorted(checked)))
-        if isinstance(self.evaluate, str):
+        if isinstance(self.evaluate, str) or not isinstance(self.evaluate, Iterable):
             raise InvalidInput(f"evaluate is {self.evaluate!r}, but must be a sequence such as ('validation',)")
         object.__setattr__(
             self,
@@ -70,7 +79,7 @@ class TrainingRecord:
     data_name, data_checksum : str
         What it was trained on.
     seed : mapping
-        Entropy and spawn key of the run's own random stream.
+        Entropy, spawn key and children already spawned of the run's own random stream: what makes it again.
     batches : {"own", "shared"}
         Whether the mini-batches were this run's own or those of a whole ensemble. Runs that share them share their
         sampling noise, which suits a comparison of hyperparameters and spoils a standard error over seeds.

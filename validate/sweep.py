@@ -12,7 +12,7 @@ from ..errors import check_count
 from .configuration import TrainingConfig
 from .datasets import Dataset
 from .record import Recording, TrainingRecord
-from .training import check_fit, train
+from .training import check_fit, train_marked
 
 __all__ = ["Run", "train_all"]
 
@@ -25,19 +25,20 @@ class Run:
     ----------
     config : TrainingConfig
         What is trained.
-    rng : Generator
-        The run's own random stream.
+    seed : SeedSequence
+        Where the run's own random stream begins: starting it twice gives the same run.
     record : Recording
         What it writes down.
     """
 
     config: TrainingConfig
-    rng: np.random.Generator
+    seed: np.random.SeedSequence
     record: Recording
 
     def start(self, data: Dataset) -> TrainingRecord:
-        """Train the network and return its record."""
-        return train(self.config, data, rng=self.rng, record=self.record)
+        """Train the network and return its record, marked if it diverged."""
+        unused = np.random.SeedSequence(self.seed.entropy, spawn_key=self.seed.spawn_key)
+        return train_marked(self.config, data, rng=np.random.default_rng(unused), record=self.record)
 
 
 def train_all(
@@ -63,14 +64,12 @@ def train_all(
     Returns
     -------
     list of TrainingRecord
-        In the order of `runs`.
+        In the order of `runs`. A run that diverged is marked (`diverged`); the others are not affected.
 
     Raises
     ------
     InvalidInput
         If a configuration does not fit the data; found before anything is trained.
-    DivergenceError
-        If a run diverges.
     """
     for run in runs:
         check_fit([run.config], data)

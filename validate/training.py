@@ -6,7 +6,7 @@ The arithmetic of a step is in `training_step`; the textbook form of it in `mlp`
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from ..errors import DivergenceError, InvalidInput, check_choice, check_rng
+from ..simulate import Constant
 from .configuration import TrainingConfig
 from .datasets import Dataset
 from .mlp import Mlp, evaluate
 from .record import Recording, TrainingRecord
 from .training_step import Networks, Workspace
 
-__all__ = ["check_fit", "train", "train_ensemble"]
+__all__ = ["check_fit", "raise_if_diverged", "train", "train_ensemble", "train_marked"]
 
 Array = NDArray[Any]
 Progress = Callable[[int, int, str], None]
@@ -75,11 +76,29 @@ def train(
     >>> round(float(decayed), 6), round((1 - 1e-5) ** (2 * 5000), 6)
     (0.904837, 0.904837)
     """
+    result = train_marked(config, data, rng=rng, record=record, progress=progress)
+    raise_if_diverged(result)
+    return result
+
+
+def train_marked(
+    config: TrainingConfig,
+    data: Dataset,
+    *,
+    rng: np.random.Generator | int,
+    record: Recording | None = None,
+    progress: Progress | None = None,
+) -> TrainingRecord:
+    """Train one network as `train` does, but mark a run that diverges instead of raising."""
     rng = check_rng(rng)
     (result,) = _train([config], data, [rng], rng, "own", record, progress)
-    if result.diverged:
-        raise DivergenceError(*result.diverged, _told(config))
     return result
+
+
+def raise_if_diverged(record: TrainingRecord) -> None:
+    """Raise DivergenceError if a run was marked as diverged."""
+    if record.diverged:
+        raise DivergenceError(*record.diverged, _told(record.config))
 
 
 def train_ensemble(
@@ -130,6 +149,10 @@ def train_ensemble(
     """
     check_choice("batches", batches, ["own", "shared"])
     rng = check_rng(rng)
+    if not isinstance(configs, Iterable):
+        raise InvalidInput(
+            f"configs is {configs!r}, but must be a sequence of TrainingConfig; train takes a single one"
+        )
     configs = list(configs)
     if not configs:
         raise InvalidInput("configs is empty, but an ensemble needs at least one configuration")
@@ -137,16 +160,17 @@ def train_ensemble(
 
 
 def _told(config: TrainingConfig) -> dict[str, Any]:
-    return {
-        name: value
-        for name, value in config.to_dict().items()
-        if name
-        in ("layers", "lr", "regularization", "convention", "batch_size", "initialization", "activation", "output")
-    }
+    """Return the hyperparameters that a message names, constant schedules as their number."""
+    names = ("layers", "lr", "regularization", "convention", "batch_size", "initialization", "activation", "output")
+    values = {name: getattr(config, name) for name in names}
+    return {name: value.value if isinstance(value, Constant) else value for name, value in values.items()}
 
 
 def check_fit(configs: Sequence[TrainingConfig], data: Dataset) -> None:
     """Raise InvalidInput if the configurations cannot be trained together on the data."""
+    for config in configs:
+        if not isinstance(config, TrainingConfig):
+            raise InvalidInput(f"a configuration is {config!r}, but must be a TrainingConfig")
     first = configs[0]
     for name in ("layers", "batch_size", "epochs", "activation", "output", "biases", "decay_biases", "dtype"):
         values = {getattr(config, name) for config in configs}
@@ -208,6 +232,9 @@ class _Notebook:
         finite = [run for run in range(self.n_runs) if np.isfinite(row["norm_squared"][run]).all()]
         for part in self.record.evaluate:
             told = np.full((self.n_runs, 3), np.nan)
+            row[part] = told
+            if not finite:
+                continue
             examples = {"training": self.data.train, "validation": self.data.validation, "test": self.data.test}[part]
             results = evaluate(
                 [networks.network(run) for run in finite],
@@ -218,7 +245,6 @@ class _Notebook:
             )
             for run, result in zip(finite, results, strict=True):
                 told[run] = result.accuracy, result.cost, result.predictive_entropy
-            row[part] = told
         self.rows.append(row)
         self.sums, self.counted = {}, 0
 
@@ -263,6 +289,7 @@ def _train(
     lr = np.stack([table[0] for table in tables], axis=1)
     decay_per_step = lr * np.stack([table[1] for table in tables], axis=1)
 
+    seeds = [_seed(rng) for rng in rngs]
     streams = [rng.spawn(2) for rng in rngs]  # one for the weights, one for the order of the examples
     initial = [Mlp.initialize(each, stream[0]) for each, stream in zip(configs, streams, strict=True)]
     shared = batches == "shared" and n_runs > 1
@@ -306,7 +333,8 @@ def _train(
                     notebook.write(rows.stop, networks)
             if progress is not None:
                 progress((epoch + 1) * per_epoch, n_steps, "training")
-            if len(diverged) == n_runs and n_runs == 1:
+            if len(diverged) == n_runs and epoch + 1 < config.epochs:
+                notebook.write(n_steps, networks)
                 break
 
     steps = np.array([row["step"] for row in notebook.rows])
@@ -315,7 +343,7 @@ def _train(
             config=each,
             data_name=data.name,
             data_checksum=data.checksum,
-            seed=_seed(rng),
+            seed=seeds[run],
             batches="shared" if shared else "own",
             steps=steps,
             epochs=steps / per_epoch,
@@ -324,7 +352,7 @@ def _train(
             diverged=diverged.get(run),
             **notebook.told(run),
         )
-        for run, (each, rng) in enumerate(zip(configs, rngs, strict=True))
+        for run, each in enumerate(configs)
     ]
 
 
@@ -355,4 +383,8 @@ def _find_divergence(
 
 def _seed(rng: np.random.Generator) -> dict[str, Any]:
     sequence = rng.bit_generator.seed_seq
-    return {"entropy": sequence.entropy, "spawn_key": list(sequence.spawn_key)}  # type: ignore[attr-defined]
+    return {
+        "entropy": sequence.entropy,  # type: ignore[attr-defined]  # NumPy's types know no SeedSequence here
+        "spawn_key": list(sequence.spawn_key),  # type: ignore[attr-defined]
+        "n_children_spawned": sequence.n_children_spawned,  # type: ignore[attr-defined]
+    }

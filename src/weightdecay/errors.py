@@ -76,6 +76,10 @@ class ProofError(WeightDecayError):
         self.step = step
         self.residual = residual
 
+    def __reduce__(self) -> tuple[type[ProofError], tuple[str, str, str]]:
+        """Travel between processes, the residual as text."""
+        return type(self), (self.derivation, self.step, str(self.residual))
+
 
 class DivergenceError(WeightDecayError, ArithmeticError):
     """A training run whose weights left the finite numbers.
@@ -98,6 +102,10 @@ class DivergenceError(WeightDecayError, ArithmeticError):
         self.step = step
         self.layer = layer
         self.hyperparameters = dict(hyperparameters)
+
+    def __reduce__(self) -> tuple[type[DivergenceError], tuple[int, int, dict[str, Any]]]:
+        """Travel between processes."""
+        return type(self), (self.step, self.layer, self.hyperparameters)
 
 
 class IntegrationError(WeightDecayError):
