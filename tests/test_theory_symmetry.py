@@ -237,7 +237,7 @@ def test_one_may_give_letters_and_meanings():
 
 X, Y, S = sp.symbols("x y s", real=True)
 W = sp.IndexedBase("w", real=True)
-K = sp.Symbol("k", integer=True)
+K, J = sp.symbols("k j", integer=True)
 
 
 @pytest.mark.parametrize(
@@ -257,6 +257,15 @@ K = sp.Symbol("k", integer=True)
             r"at s = 1 the family takes x to x \+ 1, but must leave",
         ),
         ({"family": {X: X + S}, "parameter": S, "undecayed": (Y,)}, "undecayed has y, but the family moves x"),
+        (
+            {"family": {sp.Symbol("lr"): sp.Symbol("lr") + S}, "parameter": S},
+            "the names lr would mean two things in 'mine'; rename the weights",
+        ),
+        (
+            {"family": {W[K]: W[K] + S, W[J]: W[J] + S}, "parameter": S, "lengths": {K: 3, J: 4}},
+            "the names w, w_generator, w_gradient, .* would mean two things",
+        ),
+        ({"family": {X: X + S}, "parameter": S, "lengths": {K: "3"}}, "'3' belongs to the symmetry 'mine'"),
         (
             {"family": {W[K]: W[K] + S * X, X: X}, "parameter": S, "lengths": {K: sp.Integer(3)}},
             r"the image of w\[k\] contains x, but may contain only what has the same index",

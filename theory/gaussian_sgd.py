@@ -75,12 +75,12 @@ def _gaussian_sgd() -> Derivation:
         return (sp.cancel(expression.rhs - mean_product), expression.lhs - later)
 
     def of_one(expression: Any, _earlier: Mapping[str, Any]) -> tuple[Any, ...]:
-        density = sp.exp(-(w**2) / (2 * rest)) / sp.sqrt(2 * sp.pi * rest)
-        found = sp.integrate(density * sp.exp(-u * w**2), (w, -sp.oo, sp.oo))
-        return (
-            sp.cancel(sp.powsimp(found**2 - expression.rhs**2)),
-            sp.true if expression.rhs.is_positive else sp.false,
-        )
+        # exp(-w²/2v) exp(-u w²) is one Gaussian, whose width is named for the integral.
+        width = sp.Dummy("width", positive=True)
+        area = sp.integrate(sp.exp(-(w**2) / (2 * width)), (w, -sp.oo, sp.oo))
+        found = area.subs(width, 1 / (1 / rest + 2 * u)) / area.subs(width, rest)
+        positive = sp.true if expression.rhs.is_positive else sp.false
+        return (sp.cancel(sp.powsimp(found**2 - expression.rhs**2)), positive, expression.lhs - of_weight)
 
     def of_all(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
         return (sp.powsimp(earlier["weight-transform"].rhs ** _n_weights / expression.rhs) - 1,)

@@ -19,6 +19,11 @@ def by_range(expression: Any, *rules: Mapping[Any, Any]) -> dict[Any, Any]:
     ------
     ValueError
         If the expression is not linear in its sums.
+
+    >>> w, i, count = sp.IndexedBase("w"), sp.Symbol("i"), sp.Symbol("count")
+    >>> parts = by_range(1 + 2 * sp.Sum(w[i] ** 2, (i, 1, count)))
+    >>> parts[()], parts[(sp.Tuple(i, 1, count),)]
+    (1, 2*w[i]**2)
     """
     parts: dict[Any, Any] = {}
     for part in sp.Add.make_args(sp.expand(expression)):

@@ -17,6 +17,7 @@ import sympy as sp
 
 from ..errors import InvalidInput
 from .charge_laws import charge_steps, finish
+from .charges import LINES
 from .derivation import Derivation, Step
 from .notation import Quantity, quantity
 from .proofs import equation, premise, proof
@@ -101,8 +102,8 @@ class Symmetry:
     def __post_init__(self) -> None:
         """Freeze the mappings and refuse what is no family."""
         object.__setattr__(self, "family", MappingProxyType(dict(self.family)))
-        object.__setattr__(self, "lengths", MappingProxyType(dict(self.lengths)))
-        object.__setattr__(self, "identity", sp.S(self.identity) if isinstance(self.identity, int) else self.identity)
+        object.__setattr__(self, "lengths", MappingProxyType({key: _exact(n) for key, n in self.lengths.items()}))
+        object.__setattr__(self, "identity", _exact(self.identity))
         if not isinstance(self.parameter, sp.Symbol):
             raise InvalidInput(f"the parameter is {self.parameter!r}, but must be a sympy.Symbol")
         if not self.family:
@@ -112,6 +113,7 @@ class Symmetry:
                 raise InvalidInput(f"{value!r} belongs to the symmetry {self.name!r}, but is no SymPy expression")
         for weight, image in self.family.items():
             self._check_weight(weight, image)
+        self._check_names()
         strangers = set(self.undecayed) - self.family.keys()
         if strangers:
             raise InvalidInput(f"undecayed has {_listed(strangers)}, but the family moves {_listed(self.family)}")
@@ -136,6 +138,16 @@ class Symmetry:
                 f"at {self.parameter} = {self.identity} the family takes {weight} to "
                 f"{image.subs(self.parameter, self.identity)}, but must leave it where it is; set identity"
             )
+
+    def _check_names(self) -> None:
+        made = [name_of(weight) for weight in self.family]
+        made += [f"{name}_{suffix}" for name in made for suffix in _SUFFIXES]
+        taken = {"lr", "weight_decay", "time", *(line.name for line in LINES)}
+        clash = {name for name in made if name in taken or made.count(name) > 1}
+        if str(self.parameter) in {*made, *taken}:
+            clash.add(str(self.parameter))
+        if clash:
+            raise InvalidInput(f"the names {_listed(clash)} would mean two things in {self.name!r}; rename the weights")
 
     def derive(self) -> Derivation:
         """Return the derivation of the identity of the gradient, the charge, its step, its flow and its fixed point.
@@ -281,6 +293,14 @@ class Symmetry:
             equation(claimed, 0),
             proof("derivative of the loss along the family by the chain rule, written out for two entries", residual),
         )
+
+
+_SUFFIXES = ("moved", "generator", "gradient", "gradient_moved", "velocity", "next")
+"""What is put after a weight's name to name what belongs to it."""
+
+
+def _exact(number: Any) -> Any:
+    return sp.Integer(number) if isinstance(number, int) and not isinstance(number, bool) else number
 
 
 def _derivative_along(images: Mapping[Any, Any], parameter: Any, identity: Any) -> Any:
