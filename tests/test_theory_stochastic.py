@@ -19,6 +19,7 @@ NAMES = (
     "ornstein-uhlenbeck-covariance",
     "gradient-to-weight-ratio",
     "learning-rate-drop",
+    "modified-equation",
 )
 NOISE = {"lr": 0.2, "weight_decay": 0.3, "noise_variance": 1.7}
 
@@ -239,3 +240,28 @@ def test_updates_of_fixed_power_return_at_half_the_rate():
         "angular_update_fixed_power", lr=lr, weight_decay=weight_decay, drop=drop, steps_since_drop=n_steps
     )
     assert lr / np.sqrt(R) == pytest.approx(predicted, rel=5e-3)
+
+
+@pytest.mark.parametrize("modified", [False, True])
+def test_descent_follows_the_modified_flow_to_one_more_order(modified):
+    """One step on the loss w^4 / 4 + weight_decay w^2 / 2 against its flow: errors of order two, and of order three."""
+    weight_decay, errors = 0.3, []
+    rates = np.array([0.02, 0.01])
+    for lr in rates:
+
+        def velocity(_t, w, lr=lr):
+            slope, curvature = w**3 + weight_decay * w, 3 * w**2 + weight_decay
+            return -slope - (lr / 2 * slope * curvature if modified else 0)
+
+        flow = integrate.solve_ivp(velocity, (0, lr), [1.1], rtol=1e-12, atol=1e-15).y[0, -1]
+        errors.append(abs(flow - (1.1 - lr * (1.1**3 + weight_decay * 1.1))))
+    order = np.log2(errors[0] / errors[1])
+    assert (3 if modified else 2) == pytest.approx(order, abs=0.1)
+
+
+def test_the_modified_rate_is_the_beginning_of_the_exact_one():
+    law = theory.derive("modified-equation")
+    pull = law.numeric("pull", curvature=2.0, weight_decay=0.5)
+    exact, modified = (law.numeric(name, lr=0.02, pull=pull) for name in ("rate_exact", "rate_modified"))
+    assert (1 - 0.02 * pull) == pytest.approx(np.exp(-0.02 * exact), rel=1e-14)
+    assert exact - modified == pytest.approx(0.02**2 * pull**3 / 3, rel=0.1)
