@@ -51,7 +51,7 @@ _MANY = "There are many weights, so that angles are close to their mean."
 @derivation("second-moment-fluctuation")
 def second_moment() -> Derivation:
     """Derive to first order in 1 - beta2 how a fluctuating second moment changes the sum of Adam's autocovariances."""
-    delta = quantity("one_minus_beta2", r"\delta", "δ", "1", "1 − β₂", positive=True)
+    delta = quantity("one_minus_beta2", r"\delta", "δ", "1", "1 − beta2", positive=True)
     age = quantity("age", "i", "i", "1", "steps from a gradient to the update", nonnegative=True, integer=True)
     lag = quantity("lag", "k", "k", "1", "steps between two updates", positive=True, integer=True)
     one, two = (
@@ -117,7 +117,7 @@ def second_moment() -> Derivation:
         Step("beta", "In Adam's letter,", equation(d, 1 - BETA2.symbol), definition()),
         Step(
             "result",
-            "which is β₂ itself, and for RMSprop its smoothing.",
+            "which is beta2 itself, and for RMSprop its smoothing.",
             equation(factor.symbol, BETA2.symbol),
             by_substitution("correction", "beta"),
         ),
@@ -125,7 +125,7 @@ def second_moment() -> Derivation:
     return Derivation(
         name="second-moment-fluctuation",
         title="What the fluctuation of Adam's second moment changes, to first order",
-        assumptions=(_GAUSSIAN, "1 − β₂ is small against 1 − β₁."),
+        assumptions=(_GAUSSIAN, "1 − beta2 is small against 1 − beta1."),
         steps=steps,
         equation=steps[3].expression,
         results={"correction": steps[5].expression.rhs},
@@ -233,7 +233,7 @@ def adamw() -> Derivation:
         assumptions=(
             _GAUSSIAN,
             _BARE,
-            "The exact squared norm and the rotation need a second moment that hardly fluctuates: 1 − β₂ small.",
+            "The exact squared norm and the rotation need a second moment that hardly fluctuates: 1 − beta2 small.",
             _MANY,
         ),
         steps=steps,
@@ -503,7 +503,7 @@ def adam_coupled() -> Derivation:
         title="Equilibrium of Adam with L2 regularization on random gradients",
         assumptions=(
             "Gradients are Gaussian white noise, of one standard deviation in each weight.",
-            "The second moment hardly fluctuates: 1 − β₂ small.",
+            "The second moment hardly fluctuates: 1 − beta2 small.",
             _BARE,
             _MANY,
         ),
@@ -522,7 +522,7 @@ def muon() -> Derivation:
     """Derive the equilibrium of Muon, and how much polar factors of large correlated square matrices overlap."""
     index = quantity("index", "j", "j", "1", "number of an odd polynomial, from 0", nonnegative=True, integer=True)
     coefficient = quantity("coefficient", "s_{j}", "s_j", "1", "component of the polar factor along it", real=True)
-    half = quantity("half_angle", r"\psi", "ψ", "rad", "half the angle that parametrizes the semicircle", real=True)
+    half = quantity("half_angle", r"\varphi", "φ", "rad", "half the angle that parametrizes the semicircle", real=True)
     rho = quantity("rho", r"\rho", "ρ", "1", "correlation of two matrices", real=True)
     overlap = quantity("overlap", "q", "q", "1", "overlap of their polar factors", real=True)
     slope = quantity("overlap_slope", "q'", "q'", "1", "slope of the overlap at ρ = 0", real=True)
@@ -553,13 +553,13 @@ def muon() -> Derivation:
         Step(
             "coefficient",
             "The polar factor is the sign of the singular values. For large square matrices, t, their square over the "
-            "side, weights odd polynomials with a semicircle, t = 2 + 2 cos(2ψ), under which Chebyshev's U are "
+            "side, weights odd polynomials with a semicircle, t = 2 + 2 cos(2φ), under which Chebyshev's U are "
             "orthogonal. The component of t^(−1/2) along them is",
             equation(
                 coefficient.symbol,
                 4 / sp.pi * sp.Integral(sp.sin((2 * j + 2) * psi) * sp.sin(psi), (psi, 0, sp.pi / 2)),
             ),
-            proof("the mean of U over 2 cos(ψ) under the semicircle, at four points of the integrand", semicircle),
+            proof("the mean of U over 2 cos(φ) under the semicircle, at four points of the integrand", semicircle),
         ),
         Step(
             "closed",

@@ -73,7 +73,7 @@ def linear_optimizer(optimizer: LinearOptimizer, coupling: str, *, name: str | N
     >>> optimistic = linear_optimizer(LinearOptimizer("optimistic", 1 + look - look * B), "coupled")
     >>> optimistic.check()
     >>> float(optimistic.numeric("one_minus_cosine", lr=0.1, weight_decay=0.1, look=1).round(5))
-    0.04854
+    0.04913
     """
     exact = equilibrium(optimizer, coupling=coupling)
     leading = equilibrium(optimizer, coupling=coupling, order="leading")

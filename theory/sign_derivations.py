@@ -299,7 +299,7 @@ def lion() -> Derivation:
     begin = (
         Step(
             "filter",
-            "Lion takes the sign of β₁ times its buffer plus 1 − β₁ times the gradient; the buffer is an average.",
+            "Lion takes the sign of beta1 times its buffer plus 1 − beta1 times the gradient; the buffer is an average.",
             equation(transfer.symbol, (1 - b1) + b1 * (1 - b2) * B / (1 - b2 * B)),
             premise(),
         ),
@@ -313,14 +313,14 @@ def lion() -> Derivation:
             "covariance",
             "the products of neighbouring ones to",
             equation(first.symbol, r_1),
-            proof("H(B) H(1/B) is r₀ + r₁ B / (1 − β₂B) + r₁ B⁻¹ / (1 − β₂B⁻¹)", spectrum),
+            proof("H(B) H(1/B) is the variance plus S(B) + S(1/B), with S = covariance · B / (1 − beta2·B)", spectrum),
         ),
         Step(
             "correlation",
             "and from then on they fall off geometrically.",
             equation(recall.symbol, b2 ** (_k - 1) * r_1 / r_0),
             proof(
-                "coefficient of B^k in r₁ B / (1 − β₂B), over the variance",
+                "coefficients of powers of B in that S, over the variance",
                 lambda expression, earlier: (
                     expression.rhs - b2 ** (_k - 1) * earlier["covariance"].rhs / earlier["power"].rhs,
                 ),
