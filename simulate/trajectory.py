@@ -22,6 +22,7 @@ from .solve import solve
 __all__ = ["Trajectory", "norm_trajectory"]
 
 _FINE = 20_000  # intervals on which the share of the run is measured
+_LONGEST = 20_000_000  # steps of a run that are looked at one by one
 _HORIZON = 1000  # runs after which equilibrium counts as never reached
 
 
@@ -131,8 +132,12 @@ def norm_trajectory(
     points = check_count("n_points", n_points, least=2)
     width = check_positive("tolerance", tolerance)
     rates, decays = as_schedule(lr, count), as_schedule(weight_decay, count)
-    decay = decay_per_step(rates, decays, count, law=law)
-    largest = rates.largest(count) or None
+    steady = rates.kind == decays.kind == "constant"
+    if count > _LONGEST and not steady:
+        raise InvalidInput(f"n_steps is {count}, but must be at most {_LONGEST} with schedules; count several as one")
+    checked = 1 if steady else count  # all steps of a steady run are alike
+    decay = decay_per_step(rates, decays, checked, law=law)
+    largest = rates.largest(checked) or None
     coefficient = effective_weight_decay(rates, decays, count, law=law, lr_max=largest)
     common: dict[str, Any] = {
         "norm_squared_start": check_positive("norm_squared_start", norm_squared_start),
@@ -180,13 +185,19 @@ def norm_trajectory(
     beyond = outside(fine, dense(fine)[0])
     kept = np.linspace(0.0, count, points).round()
     now = np.minimum(kept, count - 1).astype(int)
+    start = common["norm_squared_start"]
+    if steady:
+        constants = {"lr": 1.0, "weight_decay": float(decay[0]), "n_steps": kept}
+        floor = derive("decay-floor").numeric("norm_squared", norm_squared_start=start, **constants)
+    else:
+        floor = pure_decay_floor(start, rates, decays, count, law=law)[kept.astype(int)]
     return Trajectory(
         step=kept,
         lr=np.asarray(rates(now)),
-        decay_per_step=decay[now],
+        decay_per_step=decay[now % checked],
         norm_squared=np.asarray(dense(kept)[0]),
         equilibrium=np.broadcast_to(equilibrium(kept), kept.shape),
-        floor=pure_decay_floor(common["norm_squared_start"], rates, decays, count, law=law)[kept.astype(int)],
+        floor=floor,
         tolerance=width,
         steps_to_equilibrium=_first_inside(pose, outside, fine, beyond, dense, count),
         share_out_of_equilibrium=float(np.mean(0.5 * ((beyond[1:] > 0).astype(float) + (beyond[:-1] > 0)))),

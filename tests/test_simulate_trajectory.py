@@ -24,7 +24,8 @@ def test_the_trajectory_has_the_closed_form_the_floor_and_the_equilibrium():
     assert [0.0, 50_000.0, 100_000.0, 150_000.0] == run.step.tolist()
     assert rest + (23520 - rest) * np.exp(-2e-5 * run.step) == pytest.approx(run.norm_squared, rel=1e-7)
     assert run.equilibrium == pytest.approx(np.full(4, rest), rel=1e-12)
-    assert pure_decay_floor(23520.0, 0.1, 1e-4, 150_000)[::50_000] == pytest.approx(run.floor, rel=1e-12)
+    # 300000 factors, each rounded to 1e-16
+    assert pure_decay_floor(23520.0, 0.1, 1e-4, 150_000)[::50_000] == pytest.approx(run.floor, rel=3e-11)
     assert run.decay_per_step == pytest.approx(np.full(4, 1e-5), rel=1e-12)
 
 
@@ -79,6 +80,15 @@ def test_any_callable_is_tabulated_and_equals_the_schedule_that_it_copies():
     by_schedule = norm_trajectory(lr=schedule, **options)
     by_callable = norm_trajectory(lr=lambda step: 0.1 - 0.05 * step / 200, **options)
     assert by_schedule.norm_squared == pytest.approx(by_callable.norm_squared, rel=1e-5)
+
+
+def test_a_steady_run_may_be_as_long_as_it_likes():
+    options = {"norm_squared_start": 2.0, "weight_decay": 1e-7, "radial_pull": 1e-7, "n_points": 3}
+    run = norm_trajectory(lr=0.1, n_steps=10**8, **options)
+    assert run.norm_squared[-1] == pytest.approx(1 + math.exp(-2), rel=1e-7)
+    assert run.floor[-1] == pytest.approx(2 * math.exp(-2), rel=1e-7)
+    with pytest.raises(InvalidInput, match="n_steps is 100000000, but must be at most 20000000 with schedules"):
+        norm_trajectory(lr=Linear(0.1, 0.0, 100), n_steps=10**8, **options)
 
 
 @pytest.mark.parametrize(

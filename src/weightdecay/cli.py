@@ -1,4 +1,4 @@
-"""Answer on the command line: ``weightdecay figures | validate | derive | cite``.
+"""Answer on the command line: ``weightdecay figures | validate | derive | simulate | cite``.
 
 Nothing heavy is imported before a command runs, so that ``--help`` answers at once. Exit codes: 0 done, 1 a comparison
 or a check failed, 2 wrong use, 130 interrupted. Errors are one sentence on stderr.
@@ -22,6 +22,7 @@ import click
 from .errors import ProofError, WeightDecayError
 
 if TYPE_CHECKING:
+    from .simulate import Trajectory
     from .validate import Comparison, Report
 
 __all__ = ["main"]
@@ -296,6 +297,145 @@ def _check_derivations(names: Sequence[str], as_json: bool) -> None:
     if as_json:
         _print_json({"derivations": results})
     _exit_if(not all(result["passed"] for result in results))
+
+
+@main.command(
+    short_help="Say how large weights become, and when they are in equilibrium.",
+    epilog=_examples(
+        "weightdecay simulate --lr 0.1 --weight-decay 1e-4 --epochs 30 --radial-pull 0.1",
+        "    # how long until my weights are in equilibrium? (here: 61 epochs, in a run of 30)",
+        "weightdecay simulate --lr warm-up:5000:cosine:0.1:0 --weight-decay 5e-4 \\",
+        "    --unit-gradient-power 100 --points 101 --format csv",
+        "    # weights before a normalization, with warm-up and cosine, as csv",
+    ),
+)
+@click.option(
+    "--lr",
+    default="0.1",
+    show_default=True,
+    metavar="SCHEDULE",
+    help="Learning rate: a number, linear:START:END, cosine:START:END, step:START:FACTOR:every=STEPS, "
+    "step:START:FACTOR:at=STEP,STEP, warm-up:STEPS: before any of these, or the JSON of a schedule.",
+)
+@click.option(
+    "--weight-decay",
+    default="1e-4",
+    show_default=True,
+    metavar="SCHEDULE",
+    help="Decay coefficient in PyTorch's sense, likewise.",
+)
+@click.option(
+    "--law",
+    type=click.Choice(["decoupled", "coupled", "fully-decoupled", "adamc"]),
+    default="decoupled",
+    show_default=True,
+    help="How the two make the decay of a step.",
+)
+@click.option("--epochs", type=float, default=30, show_default=True, help="Length of the run.")
+@click.option("--steps", type=click.IntRange(min=1), help="Length of the run in steps, instead of --epochs.")
+@click.option(
+    "--n-train", type=click.IntRange(min=1), default=50000, show_default=True, help="Examples in the training set."
+)
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), default=10, show_default=True, help="Examples in a mini-batch."
+)
+@click.option("--n-weights", type=click.IntRange(min=1), default=23520, show_default=True, help="Weights in the layer.")
+@click.option("--rms", type=float, default=1.0, show_default=True, help="Size per weight at the start.")
+@click.option("--radial-pull", type=float, default=0.0, show_default=True, help="Pull of the data, -<W, g>.")
+@click.option(
+    "--gradient-power", type=float, default=0.0, show_default=True, help="Mean of the squared gradient's norm."
+)
+@click.option(
+    "--unit-gradient-power",
+    type=float,
+    help="For weights before a normalization, instead of the two above: gradient power at norm 1.",
+)
+@click.option(
+    "--tolerance", type=float, default=0.05, show_default=True, help="Distance from equilibrium that counts as there."
+)
+@click.option("--points", type=click.IntRange(min=2), default=11, show_default=True, help="Points of the trajectory.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv"]),
+    default="table",
+    show_default=True,
+    help="Form of the trajectory.",
+)
+@_as_json
+def simulate(
+    *,
+    lr: str,
+    weight_decay: str,
+    epochs: float,
+    steps: int | None,
+    n_train: int,
+    batch_size: int,
+    n_weights: int,
+    rms: float,
+    points: int,
+    form: str,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Integrate the squared norm of a layer for given hyperparameters and schedules.
+
+    Prints when it is in equilibrium with decay, what share of the run it spends outside, and its way.
+    """
+    from . import simulate as integrator
+    from .errors import check_positive
+
+    per_epoch = n_train / batch_size
+    n_steps = steps or max(1, round(check_positive("epochs", epochs) * per_epoch))
+    run = integrator.norm_trajectory(
+        norm_squared_start=n_weights * check_positive("rms", rms) ** 2,
+        lr=integrator.schedule_from_text(lr, n_steps),
+        weight_decay=integrator.schedule_from_text(weight_decay, n_steps),
+        n_steps=n_steps,
+        n_points=points,
+        **options,
+    )
+    columns = {
+        "step": run.step,
+        "epoch": run.step / per_epoch,
+        "lr": run.lr,
+        "decay_per_step": run.decay_per_step,
+        "norm_squared": run.norm_squared,
+        "equilibrium": run.equilibrium,
+        "pure_decay_floor": run.floor,
+        "rms": (run.norm_squared / n_weights) ** 0.5,
+    }
+    if as_json:
+        _print_json({**run.to_dict(), "epoch": columns["epoch"].tolist(), "rms": columns["rms"].tolist()})
+        return
+    rows = zip(*(values.tolist() for values in columns.values()), strict=True)
+    if form == "csv":
+        click.echo("\n".join([",".join(columns), *(",".join(f"{value:.10g}" for value in row) for row in rows)]))
+        return
+    click.echo(_equilibrium_sentence(run, per_epoch, options))
+    click.echo(f"Share of the run spent out of equilibrium: {run.share_out_of_equilibrium:.1%}.\n")
+    widths = [max(len(name), 10) + 2 for name in columns]
+    click.echo("".join(name.rjust(width) for name, width in zip(columns, widths, strict=True)))
+    for row in rows:
+        click.echo("".join(f"{value:{width}.6g}" for value, width in zip(row, widths, strict=True)))
+
+
+def _equilibrium_sentence(run: Trajectory, per_epoch: float, options: Mapping[str, Any]) -> str:
+    steps = run.steps_to_equilibrium
+    if steps < float("inf"):
+        where = "" if steps <= run.step[-1] else ", after the end of this run if its last hyperparameters stay"
+        return (
+            f"Equilibrium (within {run.tolerance:.3g}) after {steps:.0f} steps, {steps / per_epoch:.1f} epochs{where}."
+        )
+    if not any(options[name] for name in ("radial_pull", "gradient_power", "unit_gradient_power")):
+        reason = "nothing feeds the weights; give --radial-pull, --gradient-power or --unit-gradient-power"
+    elif options["radial_pull"] < 0:
+        reason = "the data shrink the weights as decay does"
+    elif run.decay_per_step[-1] == 0:
+        reason = "there is no decay at the end"
+    else:
+        reason = "it moves away faster than the weights follow"
+    return f"Equilibrium (within {run.tolerance:.3g}) is never reached: {reason}."
 
 
 @main.command(
