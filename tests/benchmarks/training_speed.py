@@ -5,8 +5,9 @@
 The network is [784, 30, 10] with sigmoid units, mini-batches of 10, one epoch of 5000 steps from the N(0, 1) start,
 where units are saturated. The floor is a lower bound for any program on the same BLAS: the two large products of a
 step (forward through the first layer, and its weight update in place), alone, in their faster memory layout, with
-nothing in between. Everything is timed in turn in one process, so that a change of the machine's speed hits all alike;
-the table gives the median ratio over the rounds and their range. PyTorch and scikit-learn are used where installed.
+nothing in between. Everything is timed in turn in one process, each entry between two measurements of the floor, so
+that a change of the machine's speed hits all alike; the table gives the median ratio over the rounds and their range.
+PyTorch and scikit-learn are used where installed.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from scipy.linalg.blas import sgemm
@@ -27,6 +29,7 @@ from threadpoolctl import threadpool_limits
 
 from weightdecay.validate import Dataset, Recording, TrainingConfig, load_mnist, train, train_ensemble
 
+RIVALS = ("scikit-learn", "PyTorch")
 LAYERS, BATCH_SIZE, N_TRAIN = (784, 30, 10), 10, 50000
 N_STEPS = N_TRAIN // BATCH_SIZE
 
@@ -42,30 +45,39 @@ def seconds(function: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def floor() -> float:
-    """Return the seconds per step of the two large products, each in its faster layout."""
+def products() -> dict[str, list[Callable[[], object]]]:
+    """Return the two large products of a step, each in both memory layouts."""
     rng = np.random.default_rng(0)
     x = rng.random((BATCH_SIZE, LAYERS[0]), dtype=np.float32)
     rows = rng.random((LAYERS[1], LAYERS[0]), dtype=np.float32)
     columns = np.asfortranarray(rows)
     errors = rng.random((BATCH_SIZE, LAYERS[1]), dtype=np.float32)
     z = np.empty((BATCH_SIZE, LAYERS[1]), np.float32)
+    return {
+        "forward": [lambda: np.dot(x, rows.T, z), lambda: np.dot(x, columns.T, z)],
+        "update": [
+            lambda: sgemm(-1e-9, x.T, errors.T, 1.0, rows.T, 0, 1, 1),
+            lambda: sgemm(-1e-9, errors, x, 1.0, columns, 1, 0, 1),
+        ],
+    }
 
-    def repeat(product: Callable[[], object]) -> float:
+
+def repeat(product: Callable[[], object], n_times: int) -> None:
+    for _ in range(n_times):
         product()
 
-        def many() -> None:
-            for _ in range(N_STEPS // 5):
-                product()
 
-        return min(seconds(many) for _ in range(5)) / (N_STEPS // 5)
+def floor_function() -> Callable[[], float]:
+    """Return what times the floor in seconds per step, over as many steps as a run has, in the faster layouts."""
+    chosen = [
+        min(layouts, key=lambda product: min(seconds(lambda: repeat(product, 500)) for _ in range(9)))
+        for layouts in products().values()
+    ]
 
-    forward = min(repeat(lambda: np.dot(x, rows.T, z)), repeat(lambda: np.dot(x, columns.T, z)))
-    update = min(
-        repeat(lambda: sgemm(-1e-9, x.T, errors.T, 1.0, rows.T, 0, 1, 1)),
-        repeat(lambda: sgemm(-1e-9, errors, x, 1.0, columns, 1, 0, 1)),
-    )
-    return forward + update
+    def floor() -> float:
+        return sum(seconds(lambda product=product: repeat(product, N_STEPS)) for product in chosen) / N_STEPS
+
+    return floor
 
 
 def fused(data: Dataset, n_runs: int, batches: str, record: Recording | None = None) -> float:
@@ -120,8 +132,17 @@ def scikit_learn(data: Dataset) -> float:
     return seconds(lambda: model.partial_fit(x, labels)) / n_steps
 
 
+def processor() -> str:
+    """Return the processor's name, where the system tells it."""
+    about = Path("/proc/cpuinfo")
+    lines = about.read_text().splitlines() if about.exists() else []
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
 def peak_memory() -> str:
     """Return the peak memory of one training run beyond the imports and the pixels, as a sentence."""
+    if not Path("/proc/self/status").exists():
+        return "peak memory is told on Linux only"
     code = """
 from pathlib import Path
 from weightdecay.validate import Recording, TrainingConfig, load_mnist, train
@@ -150,35 +171,38 @@ def main() -> None:
         "single run with pulls measured": lambda: fused(data, 1, "own", Recording(evaluate=())),
     }
     if importlib.util.find_spec("sklearn"):
-        rows["scikit-learn MLPClassifier"] = lambda: scikit_learn(data)
+        rows["scikit-learn"] = lambda: scikit_learn(data)
     if importlib.util.find_spec("torch"):
         rows["PyTorch"] = lambda: pytorch(data)
     found: dict[str, list[float]] = {name: [] for name in rows}
+    times: dict[str, list[float]] = {name: [] for name in rows}
     floors = []
     with threadpool_limits(1):
+        floor = floor_function()
         for function in rows.values():  # warm up
             function()
         for _ in range(rounds):
             for name, function in rows.items():
-                floors.append(floor())
-                found[name].append(function() / floors[-1])
+                before, time_taken, after = floor(), function(), floor()
+                floors.append((before + after) / 2)
+                times[name].append(time_taken)
+                found[name].append(time_taken / floors[-1])
     versions = ", ".join(
         f"{name} {importlib.metadata.version(name)}"
         for name in ("numpy", "scipy", "scikit-learn", "torch")
         if importlib.util.find_spec({"scikit-learn": "sklearn"}.get(name, name))
     )
-    cpu = next(
-        (line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")),  # noqa: SIM115, PTH123
-        platform.processor(),
-    )
-    print(f"{cpu}, Python {platform.python_version()}, {versions}; one thread; {rounds} rounds")
+    print(f"{processor()}, Python {platform.python_version()}, {versions}; one thread; {rounds} rounds")
     print(f"floor: {statistics.median(floors) * 1e6:.1f} µs per step\n")
-    print("| per run and step | times the floor: median | range | single run is faster by |")
-    print("|---|---|---|---|")
-    single = statistics.median(found["single run"])
+    rivals = [name for name in RIVALS if name in rows]
+    print("| per run and step | times the floor: median (range) |" + "".join(f" {name} takes |" for name in rivals))
+    print("|---|---|" + "---|" * len(rivals))
     for name, ratios in found.items():
-        median = statistics.median(ratios)
-        print(f"| {name} | {median:.2f} | {min(ratios):.2f} to {max(ratios):.2f} | {median / single:.2f} |")
+        told = [f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"]
+        for rival in rivals:
+            slower = statistics.median(r / own for r, own in zip(times[rival], times[name], strict=True))
+            told.append("" if name in rivals else f"{slower:.1f} times as long")
+        print(f"| {name} | {' | '.join(told)} |")
     print(f"\n{peak_memory()}")
 
 
