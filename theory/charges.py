@@ -87,8 +87,8 @@ def asymmetry_step(symmetry: Symmetry, one: Any, other: Any) -> Step:
     generator = _generator(symmetry)
     return Step(
         "asymmetry",
-        "The generator is no gradient, since its Jacobian is not symmetric: no charge has it for its gradient. (A multiple "
-        "that varies from place to place may be one: for a rotation in a single plane, that of the angle.)",
+        "The generator is no gradient, since its Jacobian is not symmetric: no charge has it for its gradient. "
+        "(A multiple that varies from place to place may be one: for a rotation in a single plane, that of the angle.)",
         equation(_asymmetry, sp.diff(generator[one], other) - sp.diff(generator[other], one)),
         proof(f"derivatives of the generator in {name_of(one)} and {name_of(other)}, which differ", residual),
     )
