@@ -24,7 +24,7 @@ from .bibliography import cite
 from .captions import fill, to_markdown, to_plain, to_tex
 from .catalogue import ids, module, references
 from .files import output_folder, write_together
-from .pictures import WIDTHS, pictures
+from .pictures import pictures
 from .table import read_curves, write_curves
 
 __all__ = ["SUFFIXES", "figure_checksum", "load", "redraw", "save"]
@@ -180,13 +180,12 @@ def figure_checksum(figure_id: str) -> str:
 
 
 def _tex(figure_id: str, caption: str) -> str:
-    """Return a figure environment that shrinks the picture only where the page is too narrow for it."""
-    width = f"{WIDTHS['full']:g}mm"
+    """Return a figure environment with caption and label, as wide as the text."""
     return f"""% Needs \\usepackage{{graphicx}} and the entries of {figure_id}.bib. If this file lies in another folder
 % than the document, name that folder in \\graphicspath. Across both columns of a page, put figure* for figure.
 \\begin{{figure}}[tbp]
   \\centering
-  \\includegraphics[width=\\ifdim{width}>\\linewidth\\linewidth\\else{width}\\fi]{{{figure_id}.pdf}}
+  \\includegraphics[width=\\linewidth]{{{figure_id}.pdf}}
   \\caption{{{to_tex(caption)}}}
   \\label{{fig:{figure_id}}}
 \\end{{figure}}

@@ -284,6 +284,26 @@ def test_without_the_student_and_dead_pixels_the_figure_is_drawn_without_them():
         figures.draw_figure(less, ID)
 
 
+def test_without_decay_there_are_no_claims_to_answer():
+    report = made_report(long=True)
+    parameters = {**report.provenance["parameters"], "lmbda": 0.0, "weight_decay": 0.0}
+    found = [
+        dataclasses.replace(comparison, predicted=0.0) if "loss" in comparison.quantity else comparison
+        for comparison in report.comparisons
+    ]
+    curves = [
+        dataclasses.replace(curve, y=0 * curve.y) if "loss to decay" in curve.name else curve for curve in report.curves
+    ]
+    provenance = {**report.provenance, "parameters": parameters}
+    less = Report(ID, tuple(found), tuple(curves), provenance)
+    told = founding_question.facts(less)
+    assert "Without weight decay the three claims have nothing to say." in fill(founding_question.CAPTION, told)
+    assert "unknown" not in fill(founding_question.CAPTION, told) + fill(founding_question.ALT, told)
+    with figures.figure_style(ID):
+        figure = figures.draw_figure(less, ID)
+    assert not [text for text in shown(figure) if "of loss" in text.get_text()]
+
+
 def test_a_report_that_lacks_what_the_caption_tells_is_refused():
     report = made_report()
     with pytest.raises(InvalidInput, match="the report has 0 comparisons like 'claim 1"):
