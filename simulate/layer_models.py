@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
 
 from ..errors import InvalidInput, check_choice, check_count, check_nonnegative, check_positive
 from ..theory import derive
@@ -15,11 +13,6 @@ from .derived import compiled
 from .problem import FloatArray, Problem
 
 __all__ = ["deep_linear_modes", "homogeneous_layers", "product_flow"]
-
-_PULLS: dict[str, Callable[[FloatArray], FloatArray]] = {
-    "exponential": lambda margin: margin * np.exp(-margin),
-    "logistic": lambda margin: margin * expit(-margin),
-}
 
 
 def homogeneous_layers(
@@ -47,8 +40,9 @@ def homogeneous_layers(
 
     Notes
     -----
-    With z = margin times the product of the layers' norms, each layer is pulled by P = -z loss'(z), the same for all:
-    dR_l/dt = 2 P(z) - 2 weight_decay R_l. Directions are held fixed.
+    With z = margin times the product of the layers' norms, all layers feel the pull of the derivation
+    "one-margin-logistic" or "one-margin-exponential", -z loss'(z), and each follows "norm-flow" without noise.
+    Directions are held fixed.
 
     Examples
     --------
@@ -58,11 +52,14 @@ def homogeneous_layers(
     """
     decay = check_nonnegative("weight_decay", weight_decay)
     size = check_positive("margin", margin)
-    pull = _PULLS[check_choice("loss", loss, _PULLS)]
+    law = derive(f"one-margin-{check_choice('loss', loss, ('logistic', 'exponential'))}")
+    pull, rate = compiled(law, "radial_pull"), compiled(derive("norm-flow"), "rate")
 
     def drift(_t: float, y: FloatArray) -> FloatArray:
         z = size * np.sqrt(np.prod(y, axis=1, keepdims=True))
-        return np.asarray(2.0 * pull(z) - 2.0 * decay * y)
+        return np.asarray(
+            rate(norm_squared=y, radial_pull=pull(scaled_margin=z), weight_decay=decay, lr=0.0, gradient_power=0.0)
+        )
 
     return Problem(drift, y0=norms_squared_start, t_span=(0.0, check_positive("time", time)), positive=True)
 

@@ -10,7 +10,9 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from ..errors import InvalidInput, check_count, check_nonnegative, check_positive
+from ..theory import derive
 from .coefficients import Affine, Power
+from .derived import compiled
 from .problem import FloatArray, Problem
 
 __all__ = ["cox_ingersoll_ross", "geometric_brownian_motion", "isotropic_noise_norm", "ornstein_uhlenbeck"]
@@ -234,8 +236,7 @@ def isotropic_noise_norm(
 
     Notes
     -----
-    By Itô's lemma d norm_squared = (lr noise_variance n_weights - 2 weight_decay norm_squared) dt
-    + 2 sqrt(lr noise_variance norm_squared) dW. Stationary: Gamma(n_weights / 2) with the
+    The drift and diffusion of the derivation "ito-norm" without pull. Stationary: a Gamma law of shape n_weights / 2,
     scale lr noise_variance / weight_decay.
 
     References
@@ -253,10 +254,17 @@ def isotropic_noise_norm(
     lr, weight_decay = check_positive("lr", lr), check_positive("weight_decay", weight_decay)
     power = check_positive("noise_variance", noise_variance)
     n_weights = check_count("n_weights", n_weights)
+    law = derive("ito-norm")
+
+    def drift(norm_squared: float) -> float:
+        constants = {"lr": lr, "weight_decay": weight_decay, "noise_variance": power, "n_weights": n_weights}
+        return float(compiled(law, "drift")(norm_squared=norm_squared, radial_pull=0.0, **constants))
+
+    rate = drift(0.0) - drift(1.0)
     return cox_ingersoll_ross(
-        rate=2.0 * weight_decay,
-        level=0.5 * lr * power * n_weights / weight_decay,
-        volatility=2.0 * math.sqrt(lr * power),
+        rate=rate,
+        level=drift(0.0) / rate,
+        volatility=float(law.numeric("diffusion", lr=lr, noise_variance=power, norm_squared=1.0)),
         y0=norm_squared_start,
         t_span=(0.0, check_positive("time", time)),
     )

@@ -197,9 +197,8 @@ def scale_invariant_norm(
 
     Notes
     -----
-    The equation of the derivation "norm-flow" without pull, the gradient being tangential, and with gradient power
-    unit_gradient_power / norm_squared, since gradients shrink as the weights grow. Then the square of the squared norm
-    obeys that same linear equation with gradient power unit_gradient_power, at twice the pace.
+    The equation of the derivation "scale-invariant-flow": there is no pull, as the gradient is tangential, and its
+    power is unit_gradient_power / norm_squared. The square of the squared norm obeys a linear equation.
 
     References
     ----------
@@ -218,27 +217,18 @@ def scale_invariant_norm(
         raise InvalidInput(f"norm_squared_start contains {start.min():g}, but must be above 0 for this block")
     power = check_positive("unit_gradient_power", unit_gradient_power)
     n_steps = check_count("n_steps", n_steps)
-    flow = derive("norm-flow")
+    flow = derive("scale-invariant-flow")
     rate = compiled(flow, "rate")
     rates, decays = as_schedule(lr, n_steps), as_schedule(weight_decay, n_steps)
     coefficient = effective_weight_decay(rates, decays, n_steps, law=law, lr_max=lr_max)
 
     def drift(t: float, y: FloatArray) -> Any:
         now = rates(t)
-        return now * rate(
-            norm_squared=y, gradient_power=power / y, radial_pull=0.0, lr=now, weight_decay=coefficient(t)
-        )
+        return now * rate(norm_squared=y, unit_gradient_power=power, lr=now, weight_decay=coefficient(t))
 
     def exact(step: float) -> FloatArray:
-        squared = flow.numeric(
-            norm_squared_start=start**2,
-            time=2.0 * rates(0) * step,
-            gradient_power=power,
-            radial_pull=0.0,
-            lr=rates(0),
-            weight_decay=coefficient(0),
-        )
-        return np.asarray(np.sqrt(squared))
+        constants = {"lr": rates(0), "weight_decay": coefficient(0), "unit_gradient_power": power}
+        return np.asarray(flow.numeric("norm_squared", norm_squared_start=start, time=rates(0) * step, **constants))
 
     steady = rates.kind == decays.kind == "constant"
     return Problem(

@@ -52,9 +52,9 @@ def saturating_sigmoid_pair(
 
     Notes
     -----
-    dR_hidden/dt = 2 kappa(s) P - 2 weight_decay R_hidden and dR_output/dt = 2 P - 2 weight_decay R_output, where
-    s^2 = input_power R_hidden / n_units and kappa is `sigmoid_pull_ratio`. That ratio assumes Gaussian pre-activations,
-    which real networks do not have: their hidden layer is pulled several times harder than this says.
+    Both follow the derivation "norm-flow" without noise, the output layer under the pull P and the hidden layer under
+    kappa(s) P, where s^2 = input_power R_hidden / n_units and kappa is `sigmoid_pull_ratio`. That ratio assumes
+    Gaussian pre-activations, which real networks do not have: their hidden layer is pulled several times harder than this says.
 
     Examples
     --------
@@ -71,10 +71,12 @@ def saturating_sigmoid_pair(
             f"norms_squared_start has shape {np.shape(norms_squared_start)}, but must have shape (2,) or (n_paths, 2): "
             "hidden and output layer"
         )
+    rate = compiled(derive("norm-flow"), "rate")
 
     def drift(_t: float, y: FloatArray) -> FloatArray:
         ratio = sigmoid_pull_ratio(np.sqrt(per_norm * y[:, 0]))
-        return 2.0 * pull * np.stack([ratio, np.ones_like(ratio)], axis=1) - 2.0 * decay * y
+        pulls = pull * np.stack([ratio, np.ones_like(ratio)], axis=1)
+        return np.asarray(rate(norm_squared=y, radial_pull=pulls, weight_decay=decay, lr=0.0, gradient_power=0.0))
 
     return Problem(drift, y0=norms_squared_start, t_span=(0.0, check_positive("time", time)), positive=True)
 

@@ -119,8 +119,8 @@ def norm_trajectory(
 
     Notes
     -----
-    Equilibrium is where the derivation "norm-flow" has its fixed point at the learning rate and decay of the moment, so
-    it moves with the schedules. Without anything that feeds the weights it is 0 and never reached.
+    Equilibrium is where the derivation "norm-flow", or "scale-invariant-flow", has its fixed point at the learning rate
+    and decay of the moment, so it moves with the schedules. Without anything that feeds the weights it is 0 and never reached.
 
     Examples
     --------
@@ -156,21 +156,20 @@ def norm_trajectory(
         if unit_gradient_power is None
         else check_positive("unit_gradient_power", unit_gradient_power)
     )
-    exponent = 0.5 if scale_invariant else 1.0  # with G^2 = power / R, the fixed point is the root of that for power
+    fed = {"unit_gradient_power": power} if scale_invariant else {"radial_pull": radial_pull, "gradient_power": power}
+    flow = derive("scale-invariant-flow" if scale_invariant else "norm-flow")
 
     def pose(length: int) -> Problem:
         if scale_invariant:
             return scale_invariant_norm(**common, unit_gradient_power=power, n_steps=length)
         return norm_under_pull(**common, radial_pull=radial_pull, gradient_power=power, n_steps=length)
 
-    fixed_point = compiled(derive("norm-flow"), "norm_squared_stationary")
+    fixed_point = compiled(flow, "norm_squared_stationary")
 
     def equilibrium(step: Any) -> Any:
         with np.errstate(divide="ignore", invalid="ignore"):
-            size = fixed_point(
-                lr=rates(step), weight_decay=coefficient(step), radial_pull=radial_pull, gradient_power=power
-            )
-        return np.maximum(np.nan_to_num(size, nan=0.0, posinf=np.inf), 0.0) ** exponent
+            size = fixed_point(lr=rates(step), weight_decay=coefficient(step), **fed)
+        return np.maximum(np.nan_to_num(size, nan=0.0, posinf=np.inf), 0.0)
 
     def outside(step: Any, norm_squared: Any) -> Any:
         with np.errstate(divide="ignore", invalid="ignore"):

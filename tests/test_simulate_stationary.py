@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 from scipy.integrate import quad
 
+from weightdecay import theory
 from weightdecay.errors import IntegrationError, InvalidInput
 from weightdecay.simulate import (
     Problem,
@@ -70,6 +71,16 @@ def test_the_norm_under_isotropic_noise_has_the_gamma_law_of_the_theory():
     law = stats.gamma(30 / 2, scale=0.1 * 2.0 / 0.5)
     at = law.ppf([0.01, 0.5, 0.99])
     assert law.pdf(at) == pytest.approx(stationary_law(norm).pdf(at), rel=1e-7)
+
+
+def test_the_slope_of_the_density_is_that_of_the_derivation():
+    bent = Problem(lambda _t, y: 1 - y**3, lambda _t, y: 0.5 + 0.2 * np.cos(y), y0=0.0, t_span=SPAN)
+    found, y, h = stationary_law(bent), np.array([-0.5, 0.3, 1.0, 1.4]), 1e-5
+    slope = (np.log(found.pdf(y + h)) - np.log(found.pdf(y - h))) / (2 * h)
+    expected = theory.derive("fokker-planck-stationary").numeric(
+        "log_slope", drift=1 - y**3, diffusion=0.5 + 0.2 * np.cos(y), diffusion_slope=-0.2 * np.sin(y)
+    )
+    assert expected == pytest.approx(slope, rel=1e-6, abs=1e-6)
 
 
 def test_two_wells_are_both_found():
