@@ -52,9 +52,10 @@ def saturating_sigmoid_pair(
 
     Notes
     -----
-    Both follow the derivation "norm-flow" without noise, the output layer under the pull P and the hidden layer under
-    kappa(s) P, where s^2 = input_power R_hidden / n_units and kappa is `sigmoid_pull_ratio`. That ratio assumes
-    Gaussian pre-activations, which real networks do not have: their hidden layer is pulled several times harder than this says.
+    Both follow the derivation "norm-flow" without noise, the output layer under the pull P and the hidden layer
+    under kappa(s) P, where s^2 = input_power R_hidden / n_units and kappa is `sigmoid_pull_ratio`. That ratio
+    assumes Gaussian pre-activations, which real networks do not have: their hidden layer is pulled several times
+    harder than this says.
 
     Examples
     --------

@@ -119,8 +119,9 @@ def norm_trajectory(
 
     Notes
     -----
-    Equilibrium is where the derivation "norm-flow", or "scale-invariant-flow", has its fixed point at the learning rate
-    and decay of the moment, so it moves with the schedules. Without anything that feeds the weights it is 0 and never reached.
+    Equilibrium is where the derivation "norm-flow", or "scale-invariant-flow", has its fixed point at the learning
+    rate and decay of the moment, so it moves with the schedules. Without anything that feeds the weights it is 0
+    and never reached.
 
     Examples
     --------
