@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib import color_sequences
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from scipy.optimize import isotonic_regression
 
@@ -29,6 +29,7 @@ GLYPHS = {"o": "●○", "s": "■□", "v": "▼▽", "^": "▲△", "D": "◆�
 """Markers as letters, filled and open, so that a label says in grey too what it belongs to."""
 MOST_MARKERS = 31
 MOST_TICKS = 9
+DARKER = 0.65
 EDGE, INSIDE = "label at the edge", "label inside"
 GAP = 1.15
 """Distance between the middles of neighbouring labels, in heights of a line of text."""
@@ -163,8 +164,14 @@ def _label(axes: Axes, curve: Curve, look: Look) -> Artist:
             ha="center",
             va="bottom" if look.lift >= 0 else "top",
         )
-    text.set(color=look.colour, fontsize=6.5, label=EDGE if look.at is None else INSIDE)
+    text.set(color=_ink(look.colour), fontsize=6.5, label=EDGE if look.at is None else INSIDE)
     return text
+
+
+def _ink(colour: str) -> tuple[float, float, float]:
+    """Return a colour dark enough for small letters on white, of the same hue."""
+    red, green, blue = (DARKER * part for part in to_rgb(colour))
+    return red, green, blue
 
 
 def place_labels(axes: Axes) -> None:

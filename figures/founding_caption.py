@@ -9,16 +9,15 @@ from typing import Any
 
 from ..errors import InvalidInput
 from ..theory import derive
+from ..theory.claims import ALMOST_ENTIRELY, AROUND
 from ..validate import Comparison, Curve, Report
 from .captions import number
 
 __all__ = ["ALT", "BUDGETS", "CAPTION", "LINEAR", "LONG", "LOSS", "NOISE", "PULL", "facts", "widths_of"]
 
-ALMOST = 0.1
-"""Claim 1 says "almost entirely": pull and noise together stay under a tenth of the loss to decay. Claim 2 is held to
-the same: the logarithm of what epoch 1 leaves of a layer's size is within a tenth of the claimed one."""
-AROUND = 2.0
-"""Claim 3 says "around": the size is within this factor of the claimed one."""
+ALMOST = 1 / ALMOST_ENTIRELY
+"""Claim 1 says "almost entirely": pull and noise together stay under this share of the loss to decay. A layer follows
+claim 2 if the logarithm of what epoch 1 leaves of its size is within the same share of the claimed one."""
 N_ERRORS = 2.0
 """An answer stands if it stays the same within so many standard errors."""
 
@@ -40,8 +39,8 @@ the run is not that of (a).
 (dashed) and the size at which decay, pull and noise of that epoch balance (lines); (g, h) the same
 runs' budgets.{% endif %}
 {% if lmbda %}Claim 1, decay dominates the first epochs almost entirely: {{ answers(claim_1) }}.
-Claim 2, weights decay by exp(−ηλ/m) = {{ factor | number(4) }} per epoch:{% if dead %} true for weights that get no
-gradient, to {{ dead.error | number(2) }};{% endif %} {{ answers(claim_2) }}.
+Claim 2, weights decay by exp(−ηλ/m) = {{ factor | number(4) }} per epoch: true of what decay does
+{%- if dead %}, to {{ dead.error | number(2) }} on weights that get no gradient{% endif %}; {{ follows(claim_2) }}.
 Claim 3, the decay tails off around 1/√n_weights, all weights of the network counted: {{ answers(claim_3) }}.
 {% else %}Without weight decay the three claims have nothing to say.{% endif %}
 {% if long %}By epoch {{ long.epochs }} the squared norms are {{ long.norms | join(" and ") }}: the decay tails off
@@ -110,6 +109,7 @@ def facts(report: Report) -> dict[str, Any]:
         "widths": widths_of(accuracies),
         "accuracies": [f"{number(curve.y[-1], 4)} % ({curve.name})" for curve in accuracies],
         "answers": _answers,
+        "follows": _follows,
         "long": _long_facts(report),
     }
     return told
@@ -201,6 +201,12 @@ def _verdict(value: float, error: float, low: float, high: float) -> str:
 def _answers(claim: Mapping[int, tuple[str, str, str]]) -> str:
     """Return a claim's answers, layer by layer, each with its margin."""
     return "; ".join(f"{verdict} for {where} ({margin})" for verdict, where, margin in claim.values())
+
+
+def _follows(claim: Mapping[int, tuple[str, str, str]]) -> str:
+    """Return which layers follow a claim about what decay does, each with its margin."""
+    words = {"true": "follows it", "false": "does not follow it", "undecided": "may follow it"}
+    return "; ".join(f"{where} {words[verdict]} ({margin})" for verdict, where, margin in claim.values())
 
 
 def _comparisons(report: Report, pattern: str) -> list[Comparison]:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
 from weightdecay import figures
@@ -150,6 +151,15 @@ def test_no_text_is_smaller_than_six_points(drawn):
     assert [] == [text.get_text() for text in texts if text.get_fontsize() < 6]
     # what Matplotlib sets as a formula has smaller raised and lowered signs
     assert [] == [text.get_text() for text in texts if "$" in text.get_text()]
+
+
+def test_every_text_has_enough_contrast_on_white(drawn):
+    def luminance(colour):
+        parts = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour)]
+        return float(np.dot([0.2126, 0.7152, 0.0722], parts))
+
+    contrasts = {text.get_text(): 1.05 / (luminance(text.get_color()) + 0.05) for text in shown(drawn)}
+    assert {} == {text: contrast for text, contrast in contrasts.items() if contrast < 4.5}
 
 
 def test_no_text_lies_on_another_or_beyond_the_edge(drawn):
