@@ -22,7 +22,7 @@ from ..errors import DataError
 from ..validate import Comparison, Report, code_checksum
 from .bibliography import cite
 from .captions import fill, to_markdown, to_plain, to_tex
-from .catalogue import ids, module, references
+from .catalogue import all_ids, module, references
 from .files import output_folder, write_together
 from .pictures import pictures
 from .table import read_curves, write_curves
@@ -40,7 +40,7 @@ def save(report: Report, figure_id: str, out: str | os.PathLike[str]) -> tuple[P
     report : Report
         Result of the figure's experiment, from `make` or `load`.
     figure_id : str
-        One of `ids`.
+        One of `all_ids`.
     out : str or path
         Folder; made if it is not there.
 
@@ -73,7 +73,7 @@ def redraw(report: Report, figure_id: str) -> dict[str, bytes]:
     report : Report
         As `load` returns it; its provenance goes into the files as it is.
     figure_id : str
-        One of `ids`.
+        One of `all_ids`.
 
     Returns
     -------
@@ -163,14 +163,14 @@ def figure_checksum(figure_id: str) -> str:
     Parameters
     ----------
     figure_id : str
-        One of `ids`.
+        One of `all_ids`.
 
     Returns
     -------
     str
         64 hexadecimal digits, over theory, simulate, validate, and of figures all but the modules of other figures.
     """
-    others = {f"{other.replace('-', '_')}.py" for other in ids() if other != figure_id}
+    others = {f"{other.replace('-', '_')}.py" for other in all_ids() if other != figure_id}
     checksum = hashlib.sha256(code_checksum("theory", "simulate", "validate").encode())
     for file in sorted((resources.files("weightdecay") / "figures").iterdir(), key=lambda file: file.name):
         if file.name.endswith((".py", ".mplstyle")) and file.name not in others:

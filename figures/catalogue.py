@@ -12,9 +12,11 @@ from ..errors import check_choice
 from ..validate import Report
 from .bibliography import MNIST, SOFTWARE
 
-__all__ = ["FigureModule", "ids", "make", "module", "references"]
+__all__ = ["FigureModule", "all_ids", "ids", "make", "module", "references"]
 
 _IDS = ("founding-question",)
+_OF_HYPERPARAMETERS = ("norm-trajectory",)
+"""Figures of no experiment: they need hyperparameters and no data, and are drawn by other commands than `figures`."""
 
 
 class FigureModule(Protocol):
@@ -44,12 +46,21 @@ class FigureModule(Protocol):
 
 
 def ids() -> tuple[str, ...]:
-    """Return the names of all figures.
+    """Return the names of all figures of experiments.
 
     >>> "founding-question" in ids()
     True
     """
     return _IDS
+
+
+def all_ids() -> tuple[str, ...]:
+    """Return the names of all figures, also those that are drawn from hyperparameters alone.
+
+    >>> set(all_ids()) - set(ids())
+    {'norm-trajectory'}
+    """
+    return _IDS + _OF_HYPERPARAMETERS
 
 
 def module(figure_id: str) -> FigureModule:
@@ -60,7 +71,7 @@ def module(figure_id: str) -> FigureModule:
     InvalidInput
         If there is no such figure; the message names near ones.
     """
-    name = check_choice("figure", figure_id, _IDS).replace("-", "_")
+    name = check_choice("figure", figure_id, all_ids()).replace("-", "_")
     found: FigureModule = importlib.import_module(f".{name}", __package__)
     return found
 
@@ -71,9 +82,10 @@ def make(figure_id: str, **options: Any) -> Report:
     Parameters
     ----------
     figure_id : str
-        One of `ids`.
+        One of `all_ids`.
     **options
-        Those of `weightdecay.validate.run`: scale, n_jobs, rng, data, progress, and the experiment's own.
+        Those of `weightdecay.validate.run`: scale, n_jobs, rng, data, progress, and the experiment's own; or the
+        hyperparameters of a figure that is of no experiment.
 
     Returns
     -------
@@ -94,5 +106,5 @@ def references(figure_id: str, data_name: str = "MNIST") -> tuple[str, ...]:
     >>> references("founding-question")[:2]
     ('weightdecay', 'lecun1998')
     """
-    data = (MNIST,) if data_name == "MNIST" else ()
+    data = (MNIST,) if data_name == "MNIST" and figure_id in _IDS else ()
     return (SOFTWARE, *data, *module(figure_id).REFERENCES)

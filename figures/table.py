@@ -97,10 +97,13 @@ def read_curves(text: str) -> tuple[Curve, ...]:
     DataError
         If the table has other columns, a row that is no point of a curve, or a panel without axes.
     """
-    lines = text.splitlines()
-    comments = [line.removeprefix("#").strip() for line in lines if line.startswith("#")]
-    declared = list(csv.reader(line for line in comments if not line.startswith("figure:")))
-    rows = list(csv.reader(line for line in lines if not line.startswith("#")))
+    lines = text.removesuffix("\n").split("\n")
+    _, *comments = [line.removeprefix("# ") for line in lines if line.startswith("#")] or [""]
+    try:
+        declared = list(csv.reader(comments))
+        rows = list(csv.reader(line for line in lines if not line.startswith("#")))
+    except csv.Error as problem:
+        raise DataError(f"the table is no csv ({problem}); take the csv that was saved") from None
     if not rows or tuple(rows[0]) != COLUMNS or not declared or tuple(declared[0]) != AXES:
         raise DataError(f"the table has other columns than {', '.join(COLUMNS)}; take the csv that was saved")
     axes = {row[0]: row[1:] for row in declared[1:] if len(row) == len(AXES)}
@@ -143,4 +146,4 @@ def _lines(rows: Iterable[Iterable[str]]) -> list[str]:
     """Return rows as lines of CSV, quoted where needed."""
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerows(rows)
-    return buffer.getvalue().splitlines()
+    return buffer.getvalue().split("\n")[:-1]
