@@ -2,10 +2,13 @@
 
 import doctest
 import re
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from weightdecay.cli import main
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -15,6 +18,14 @@ def test_examples_print_what_the_readme_says():
     failed, attempted = doctest.testfile(str(README), module_relative=False, optionflags=flags)
     assert attempted > 5
     assert failed == 0
+
+
+@pytest.mark.parametrize("block", re.findall(r"```text\n\$ weightdecay (.*?)```", README.read_text(), re.DOTALL))
+def test_commands_print_what_the_readme_says(block):
+    command, _, printed = block.partition("\n")
+    result = CliRunner().invoke(main, shlex.split(command))
+    assert result.exit_code == 0
+    assert result.stdout.rstrip() == printed.rstrip()
 
 
 def test_generated_sections_are_what_the_code_gives(monkeypatch):
