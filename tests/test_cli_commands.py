@@ -14,7 +14,7 @@ from weightdecay.errors import DivergenceError, ProofError, WeightDecayError
 from weightdecay.figures import bundle, founding_question
 from weightdecay.validate import Comparison, Report
 
-COMMANDS = ("figures", "derive", "validate", "cite")
+COMMANDS = ("figures", "derive", "validate", "simulate", "cite")
 QUICK = ("--epochs", "2", "--hidden", "4", "--lmbda", "0.5", "--jobs", "1", "--seed", "7")
 
 
@@ -317,9 +317,9 @@ def test_cite_prints_every_form(form):
         (["cite", "founding-questions"], "did you mean 'founding-question'"),
         (["validate", "founding-questions"], "did you mean 'founding-question'"),
         (["derive", "decay-per-epochs"], "did you mean 'decay-per-epoch'"),
-        (["validate", "--jobs", "0"], "'--jobs': 0 is not in the range"),
-        (["figures", "--seed", "-1"], "'--seed': -1 is not in the range"),
-        (["figures", "--epochs", "0"], "'--epochs': 0 is not in the range"),
+        (["validate", "--jobs", "0"], "--jobs is 0, but must be a whole number of at least 1"),
+        (["figures", "--seed", "-1"], "--seed is -1, but must be a whole number of at least 0"),
+        (["figures", "--epochs", "0"], "--epochs is 0, but must be a whole number of at least 1"),
         (["validate", "--scale", "large"], "'large' is not one of 'quick', 'full'"),
         (["derive", "--format", "pdf"], "'pdf' is not one of"),
         (["validate", "--data", "no-such-file.npz"], "no-such-file.npz"),

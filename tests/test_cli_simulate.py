@@ -80,7 +80,7 @@ def test_a_sentence_says_when_or_why_not(arguments, sentence):
         (["--rms", "0"], "rms is 0.0, but must be a finite number above 0"),
         (["--gradient-power", "-1"], "gradient_power is -1.0"),
         (["--radial-pull", "0.1", "--unit-gradient-power", "1"], "a scale-invariant block has no radial_pull"),
-        (["--steps", "0"], "0 is not in the range x>=1"),
+        (["--steps", "0"], "--steps is 0, but must be a whole number of at least 1"),
         (["--law", "adam"], "'adam' is not one of"),
     ],
 )

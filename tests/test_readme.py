@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+
 from weightdecay.cli import main
 
 README = Path(__file__).parent.parent / "README.md"

@@ -76,7 +76,9 @@ def train_all(
         run.config.tabulate(data.n_train)
     n_jobs = min(joblib.cpu_count() if n_jobs is None else check_count("n_jobs", n_jobs), len(runs))
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
-    records = []
+    records: list[TrainingRecord] = []
+    if progress is not None:
+        progress(0, len(runs), "training")
     for record in parallel(joblib.delayed(Run.start)(run, data) for run in runs):
         records.append(record)
         if progress is not None:

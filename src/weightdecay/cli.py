@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .errors import ProofError, WeightDecayError
+from .errors import ProofError, WeightDecayError, check_count
 
 if TYPE_CHECKING:
     from .simulate import Trajectory
@@ -57,6 +57,22 @@ class _Program(click.Group):
         return result
 
 
+class _Count(click.ParamType):
+    """A whole number from a least one on; anything else is answered in the package's own words."""
+
+    name = "integer"
+
+    def __init__(self, least: int) -> None:
+        self.least = least
+
+    def convert(self, value: Any, param: click.Parameter | None, _ctx: click.Context | None) -> int:
+        """Return the number."""
+        name = param.opts[0] if param else "number"
+        with contextlib.suppress(ValueError):
+            value = int(value)
+        return check_count(name, value, least=self.least)
+
+
 def _examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
@@ -74,17 +90,15 @@ def main() -> None:
 def _running(command: Command) -> Command:
     """Add the options of all commands that train."""
     for option in (
-        click.option("--batch-size", type=click.IntRange(min=1), help="Examples in a mini-batch (10)."),
-        click.option("--epochs", type=click.IntRange(min=1), help="Epochs of training (30)."),
-        click.option("--hidden", type=click.IntRange(min=1), help="Hidden neurons (30)."),
+        click.option("--batch-size", type=_Count(1), help="Examples in a mini-batch (10)."),
+        click.option("--epochs", type=_Count(1), help="Epochs of training (30)."),
+        click.option("--hidden", type=_Count(1), help="Hidden neurons (30)."),
         click.option("--lmbda", type=float, help="Regularization parameter, the book's λ (5)."),
         click.option(
             "--eta", type=float, help="Learning rate (0.1). This and the next four redo the founding question."
         ),
-        click.option(
-            "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all randomness."
-        ),
-        click.option("--jobs", type=click.IntRange(min=1), help="Processes; by default one for each processor."),
+        click.option("--seed", type=_Count(0), default=0, show_default=True, help="Seed of all randomness."),
+        click.option("--jobs", type=_Count(1), help="Processes; by default one for each processor."),
         click.option(
             "--data",
             metavar="PATH",
@@ -130,7 +144,7 @@ def figures(
     from .errors import check_choice
 
     for name in figure_ids:
-        check_choice("figure", name, drawing.ids())
+        check_choice("figure", name, drawing.all_ids() if checking else drawing.ids())
     if checking:
         _check_figures(Path(out or "figures/gallery"), figure_ids, as_json)
         return
@@ -145,8 +159,7 @@ def figures(
         _print_json({"figures": [_figure_dict(*one) for one in saved]})
         return
     for name, report, paths in saved:
-        suffixes = ",".join(path.suffix[1:] for path in paths)
-        click.echo(f"{name}: {paths[0].with_suffix('')}.{{{suffixes}}}")
+        click.echo(_files_line(name, paths))
         outside = [comparison.quantity for comparison in report.comparisons if comparison.passed is False]
         if outside:
             click.echo(f"{name}: outside tolerance: {'; '.join(outside)}")
@@ -307,6 +320,7 @@ def _check_derivations(names: Sequence[str], as_json: bool) -> None:
         "weightdecay simulate --lr warm-up:5000:cosine:0.1:0 --weight-decay 5e-4 \\",
         "    --unit-gradient-power 100 --points 101 --format csv",
         "    # weights before a normalization, with warm-up and cosine, as csv",
+        "weightdecay simulate --radial-pull 0.1 --plot my-figures    # drawn, as eight files that can be cited",
     ),
 )
 @click.option(
@@ -332,14 +346,10 @@ def _check_derivations(names: Sequence[str], as_json: bool) -> None:
     help="How the two make the decay of a step.",
 )
 @click.option("--epochs", type=float, default=30, show_default=True, help="Length of the run.")
-@click.option("--steps", type=click.IntRange(min=1), help="Length of the run in steps, instead of --epochs.")
-@click.option(
-    "--n-train", type=click.IntRange(min=1), default=50000, show_default=True, help="Examples in the training set."
-)
-@click.option(
-    "--batch-size", type=click.IntRange(min=1), default=10, show_default=True, help="Examples in a mini-batch."
-)
-@click.option("--n-weights", type=click.IntRange(min=1), default=23520, show_default=True, help="Weights in the layer.")
+@click.option("--steps", type=_Count(1), help="Length of the run in steps, instead of --epochs.")
+@click.option("--n-train", type=_Count(1), default=50000, show_default=True, help="Examples in the training set.")
+@click.option("--batch-size", type=_Count(1), default=10, show_default=True, help="Examples in a mini-batch.")
+@click.option("--n-weights", type=_Count(1), default=23520, show_default=True, help="Weights in the layer.")
 @click.option("--rms", type=float, default=1.0, show_default=True, help="Size per weight at the start.")
 @click.option("--radial-pull", type=float, default=0.0, show_default=True, help="Pull of the data, -<W, g>.")
 @click.option(
@@ -353,7 +363,7 @@ def _check_derivations(names: Sequence[str], as_json: bool) -> None:
 @click.option(
     "--tolerance", type=float, default=0.05, show_default=True, help="Distance from equilibrium that counts as there."
 )
-@click.option("--points", type=click.IntRange(min=2), default=11, show_default=True, help="Points of the trajectory.")
+@click.option("--points", type=_Count(2), default=11, show_default=True, help="Points of the trajectory.")
 @click.option(
     "--format",
     "form",
@@ -362,6 +372,7 @@ def _check_derivations(names: Sequence[str], as_json: bool) -> None:
     show_default=True,
     help="Form of the trajectory.",
 )
+@click.option("--plot", metavar="DIR", help="Also draw it, with its table, origin and citations: folder to write to.")
 @_as_json
 def simulate(
     *,
@@ -375,6 +386,7 @@ def simulate(
     rms: float,
     points: int,
     form: str,
+    plot: str | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -387,12 +399,19 @@ def simulate(
 
     per_epoch = n_train / batch_size
     n_steps = steps or max(1, round(check_positive("epochs", epochs) * per_epoch))
+    schedules = {
+        "lr": integrator.schedule_from_text(lr, n_steps),
+        "weight_decay": integrator.schedule_from_text(weight_decay, n_steps),
+    }
+    files: tuple[Path, ...] = ()
+    if plot is not None:
+        counts = {"n_weights": n_weights, "n_train": n_train, "batch_size": batch_size}
+        files = _plotted(plot, **schedules, **counts, n_steps=n_steps, rms=rms, **options)
     run = integrator.norm_trajectory(
         norm_squared_start=n_weights * check_positive("rms", rms) ** 2,
-        lr=integrator.schedule_from_text(lr, n_steps),
-        weight_decay=integrator.schedule_from_text(weight_decay, n_steps),
         n_steps=n_steps,
         n_points=points,
+        **schedules,
         **options,
     )
     columns = {
@@ -406,11 +425,14 @@ def simulate(
         "rms": (run.norm_squared / n_weights) ** 0.5,
     }
     if as_json:
-        _print_json({**run.to_dict(), "epoch": columns["epoch"].tolist(), "rms": columns["rms"].tolist()})
+        told = {**run.to_dict(), "epoch": columns["epoch"].tolist(), "rms": columns["rms"].tolist()}
+        _print_json(told | ({"files": [str(path) for path in files]} if files else {}))
         return
     rows = zip(*(values.tolist() for values in columns.values()), strict=True)
     if form == "csv":
         click.echo("\n".join([",".join(columns), *(",".join(f"{value:.10g}" for value in row) for row in rows)]))
+        if files:  # stdout is for the csv alone
+            click.echo(_files_line("norm-trajectory", files), err=True)
         return
     click.echo(_equilibrium_sentence(run, per_epoch, options))
     click.echo(f"Share of the run spent out of equilibrium: {run.share_out_of_equilibrium:.1%}.\n")
@@ -418,6 +440,20 @@ def simulate(
     click.echo("".join(name.rjust(width) for name, width in zip(columns, widths, strict=True)))
     for row in rows:
         click.echo("".join(f"{value:{width}.6g}" for value, width in zip(row, widths, strict=True)))
+    if files:
+        click.echo(f"\n{_files_line('norm-trajectory', files)}")
+
+
+def _plotted(out: str, **hyperparameters: Any) -> tuple[Path, ...]:
+    """Draw the trajectory into a folder, and return the files."""
+    from . import figures as drawing
+
+    with drawing.output_folder(out) as folder:
+        return drawing.save(drawing.make("norm-trajectory", **hyperparameters), "norm-trajectory", folder)
+
+
+def _files_line(figure_id: str, paths: Sequence[Path]) -> str:
+    return f"{figure_id}: {paths[0].with_suffix('')}.{{{','.join(path.suffix[1:] for path in paths)}}}"
 
 
 def _equilibrium_sentence(run: Trajectory, per_epoch: float, options: Mapping[str, Any]) -> str:
@@ -451,7 +487,8 @@ def _equilibrium_sentence(run: Trajectory, per_epoch: float, options: Mapping[st
     show_default=True,
     help="Form of the citations.",
 )
-def cite(figure_ids: tuple[str, ...], form: str) -> None:
+@_as_json
+def cite(figure_ids: tuple[str, ...], form: str, as_json: bool) -> None:
     """Print citations of the software and its data, or of all that figures rest on.
 
     Figures cited together share their entries, so that none is there twice.
@@ -459,6 +496,9 @@ def cite(figure_ids: tuple[str, ...], form: str) -> None:
     from . import figures as drawing
 
     keys = [key for name in figure_ids for key in drawing.references(name)] or ["weightdecay", "lecun1998"]
+    if as_json:
+        _print_json({"keys": list(dict.fromkeys(keys)), "format": form, "citations": drawing.cite(keys, form)})
+        return
     click.echo(drawing.cite(keys, form).rstrip("\n"))
 
 
