@@ -57,7 +57,7 @@ class _Program(click.Group):
         return result
 
 
-class _Count(click.ParamType):
+class _Count(click.types.IntParamType):
     """A whole number from a least one on; anything else is answered in the package's own words."""
 
     name = "integer"
