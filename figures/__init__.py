@@ -10,13 +10,14 @@ draws and writes the eight files of a figure, ``figures.load(csv, json)`` reads 
 
 from .bibliography import cite
 from .bundle import load, redraw, save
-from .catalogue import ids, make, references
+from .catalogue import all_ids, ids, make, references
 from .checking import Finding, check
 from .files import output_folder
 from .pictures import draw_figure, figure_style
 
 __all__ = [
     "Finding",
+    "all_ids",
     "check",
     "cite",
     "draw_figure",

@@ -10,6 +10,7 @@ import json
 import math
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from ..errors import check_count, check_positive
 from ..simulate import Schedule, as_schedule, norm_trajectory, schedule_from_dict
 from ..validate import Curve, Report, provenance
-from .captions import number
+from .captions import number, percent
 from .drawing import BLACK, BLUE, GREEN, ORANGE, Look, draw_curves, label_panel, plain_ticks
 
 __all__ = ["ALT", "CAPTION", "EXPERIMENT", "ID", "REFERENCES", "TITLE", "compute", "draw", "facts"]
@@ -47,7 +48,7 @@ in the run of {{ epochs }} epochs, where decay alone would leave {{ floor_end | 
 {% if scheduled %}A second panel shows learning rate and decay per step.{% endif %}
 """
 
-POINTS = 401
+POINTS = 601
 FARTHEST = 4
 """An equilibrium reached after the run is shown if that is within so many lengths of the run."""
 LONGEST = 20_000_000
@@ -108,7 +109,7 @@ def compute(
     """
     count = check_count("n_steps", n_steps)
     per_epoch = check_count("n_train", n_train) / check_count("batch_size", batch_size)
-    schedules = {"lr": as_schedule(lr, count), "weight_decay": as_schedule(weight_decay, count)}
+    schedules: dict[str, Any] = {"lr": as_schedule(lr, count), "weight_decay": as_schedule(weight_decay, count)}
     options: dict[str, Any] = {
         "radial_pull": radial_pull,
         "gradient_power": gradient_power,
@@ -131,12 +132,13 @@ def compute(
     heights = {NORM: shown.norm_squared, BALANCE: shown.equilibrium, ALONE: shown.floor}
     curves = [_curve(PANEL, name, x, y, "squared norm", "weight^2") for name, y in heights.items()]
     if arrival <= shown.step[-1]:
-        at = [np.array([value]) for value in (arrival / per_epoch, np.interp(arrival, shown.step, shown.norm_squared))]
+        height = np.interp(arrival, shown.step, shown.norm_squared)
+        at = (np.array([arrival / per_epoch]), np.array([height]))
         curves.append(_curve(PANEL, ARRIVAL, *at, "squared norm", "weight^2"))
     if any(schedule.kind != "constant" for schedule in schedules.values()):
         for name, values in (("learning rate", shown.lr), ("decay per step", shown.decay_per_step)):
             curves.append(_curve(SCHEDULES, name, x, values / (values.max() or 1.0), LARGEST, "1", least=-1.0))
-    told = {name: schedule.to_dict() for name, schedule in schedules.items()}
+    told: dict[str, Any] = {name: schedule.to_dict() for name, schedule in schedules.items()}
     told |= {"n_steps": count, "n_weights": n_weights, "rms": rms, "n_train": n_train, "batch_size": batch_size}
     told |= options
     origin = provenance(experiment=EXPERIMENT, scale="full", seed=None, parameters=told, data=None)
@@ -221,7 +223,7 @@ def _answer(steps: float | None, per_epoch: float, end: float) -> str:
     if steps == 0:
         return "The weights start in equilibrium"
     epochs = steps / per_epoch
-    after = "" if epochs <= end else f", after the end of this run, if its last hyperparameters stay"
+    after = "" if epochs <= end else ", after the end of this run, if its last hyperparameters stay"
     return f"Equilibrium is reached after {number(epochs)} epochs{after}"
 
 
@@ -260,6 +262,7 @@ def draw(report: Report, figure: Figure) -> list[Artist]:
     """
     told = facts(report)
     scheduled = told["scheduled"]
+    title = told["answer"] + (f"; {percent(told['share'], 3)} of the run out of it" if told["share"] < 1 else "")
     figure.set_figheight(figure.get_figwidth() * (0.5 if scheduled else 0.36))
     ratios = [3.0, 1.0] if scheduled else [1.0]
     panels = figure.subplots(len(ratios), 1, sharex=True, height_ratios=ratios, squeeze=False)[:, 0]
@@ -269,14 +272,16 @@ def draw(report: Report, figure: Figure) -> list[Artist]:
     panels[-1].set_xlabel("epoch")
     artists = _norms(panels[0], curves, told)
     if scheduled:
-        label_panel(panels[0], "a", told["answer"])
-        label_panel(panels[1], "b", "Learning rate and decay per step")
-        looks = {"learning rate": Look(ORANGE, "learning rate"), "decay per step": Look(BLACK, "decay", dashes=_DASHED)}
+        label_panel(panels[0], "a", title)
+        label_panel(panels[1], "b", "Learning rate and decay per step, over their largest values")
+        looks = {
+            "learning rate": Look(ORANGE, "learning rate"),
+            "decay per step": Look(BLACK, "decay per step", dashes=_DASHED),
+        }
         artists += draw_curves(panels[1], [curve for curve in report.curves if curve.panel == SCHEDULES], looks)
-        panels[1].set_ylim(0, 1.05)
-        panels[1].set_ylabel("over largest")
+        panels[1].set_ylim(-0.12, 1.08)
     else:
-        panels[0].set_title(told["answer"], pad=5)
+        panels[0].set_title(title, pad=5)
     return artists
 
 
@@ -298,20 +303,32 @@ def _norms(axes: Axes, curves: Mapping[str, Curve], told: Mapping[str, Any]) -> 
         balance, width = curves[BALANCE], told["tolerance"]
         band = (balance.y * max(1 - width, 1e-3), balance.y * (1 + width))
         drawn.append(axes.fill_between(balance.x, *band, color="#d5efe6", linewidth=0, zorder=0.5))
+    leaves = ALONE in curves and curves[ALONE].y[-1] < axes.get_ylim()[0]
     looks = {
-        ALONE: Look(BLACK, "decay alone", dashes=_DASHED),
-        BALANCE: Look(GREEN, f"equilibrium ± {number(100 * told['tolerance'], 2)} %", dashes=(0, (6, 1.5, 1, 1.5))),
+        BALANCE: Look(GREEN, f"equilibrium ± {100 * told['tolerance']:g} %", dashes=(0, (6, 1.5, 1, 1.5))),
         NORM: Look(BLUE, "squared norm"),
+        ALONE: Look(BLACK, "" if leaves else "decay alone", dashes=_DASHED),
     }
-    drawn += draw_curves(axes, [curves[name] for name in looks if name in curves], looks)
+    shown = {name: _down_to(curves[name], axes.get_ylim()[0]) for name in looks if name in curves}
+    drawn += draw_curves(axes, list(shown.values()), looks)
+    if leaves:  # where the line leaves the axes, not at the right edge
+        place = (float(shown[ALONE].x[-1]), float(shown[ALONE].y[-1]))
+        drawn.append(axes.annotate("decay alone", place, xytext=(4, 4), textcoords="offset points", fontsize=6.5))
     if axes.get_yscale() == "log":
         plain_ticks(axes)
     if ARRIVAL in curves and told["arrival"]:
-        drawn += _moment(axes, told["arrival"], f"in equilibrium: {number(told['arrival'])}", BLUE)
+        drawn += _moment(axes, told["arrival"], f"in equilibrium at epoch {number(told['arrival'])}", BLUE)
     if axes.get_xlim()[1] > 1.001 * told["end"]:
-        drawn += _moment(axes, told["end"], f"end of the run: {told['epochs']}", "0.35")
+        drawn += _moment(axes, told["end"], f"end of the run, epoch {told['epochs']}", "0.35")
     axes.set_ylabel("squared norm (weight²)")
     return drawn
+
+
+def _down_to(curve: Curve, low: float) -> Curve:
+    """Return a curve up to its last point above a height: labels of points far outside would push the panels apart."""
+    inside = np.flatnonzero(curve.y >= low)
+    end = 1 + int(inside[-1]) if inside.size else 1
+    return replace(curve, x=curve.x[:end], y=np.maximum(curve.y[:end], low / 2))
 
 
 def _moment(axes: Axes, epoch: float, words: str, colour: str) -> list[Artist]:

@@ -309,6 +309,6 @@ def test_the_code_checksum_sees_all_code_but_other_figures(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(bundle, "code_checksum", lambda *rooms: str(rooms))
         assert whole != bundle.figure_checksum(ID)
-    monkeypatch.setattr(bundle, "ids", lambda: (ID, "drawing"))
+    monkeypatch.setattr(bundle, "all_ids", lambda: (ID, "drawing"))
     assert whole != bundle.figure_checksum(ID)
     assert 64 == len(whole)
