@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from ..theory import Derivation
-from ..theory.evaluation import _compiled
 
 __all__ = ["compiled"]
 
@@ -34,5 +33,5 @@ def compiled(derivation: Derivation, result: str) -> Callable[..., Any]:
     1.0
     """
     names = derivation.arguments(result)
-    function = _compiled(derivation.results[result])
+    function = derivation.function(result)
     return lambda **values: function(*(values[name] for name in names))

@@ -96,6 +96,10 @@ def stationary_law(problem: Problem, *, bounds: tuple[float, float] | None = Non
     ten; the grid is narrowed around the bulk until that fills it. It is normalizable if, in that coordinate, it falls
     off exponentially on both sides.
 
+    References
+    ----------
+    risken1989 for the density without flow of probability.
+
     Examples
     --------
     >>> from weightdecay.simulate import ornstein_uhlenbeck

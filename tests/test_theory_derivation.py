@@ -263,6 +263,19 @@ def test_the_steps_to_a_size_keep_their_digits_when_decay_is_tiny():
     assert np.log(2) * 1e12 == pytest.approx(steps, rel=1e-12)
 
 
+def test_the_bare_function_takes_the_arguments_in_their_order_and_agrees_with_the_checked_numbers():
+    epoch = theory.derive("decay-per-epoch")
+    for quantity in (None, *epoch.results):
+        names = epoch.arguments(quantity)
+        values = [HYPERPARAMETERS[name] for name in names]
+        expected = epoch.numeric(quantity, **dict(zip(names, values, strict=True)))
+        assert expected == epoch.function(quantity)(*values)
+    pulled = theory.derive("norm-flow").function("rate")(0.0, 0.1, np.array([[1.0], [2.0]]), np.ones(3), 0.5)
+    np.testing.assert_array_equal([[1.0] * 3, [0.0] * 3], pulled)
+    with pytest.raises(InvalidInput, match="quantity of 'decay-per-epoch' is 'factors', but must be one of"):
+        epoch.function("factors")
+
+
 def test_the_glossary_is_a_table_with_every_quantity():
     table = theory.glossary_markdown().splitlines()
     assert len(theory.GLOSSARY) + 2 == len(table)

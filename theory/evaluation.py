@@ -15,7 +15,7 @@ from sympy.codegen.cfunctions import log1p
 
 from ..errors import InvalidInput
 
-__all__ = ["Condition", "evaluate"]
+__all__ = ["Condition", "compiled", "evaluate"]
 
 _ELEMENTARY: tuple[Any, ...] = (
     log1p,
@@ -98,7 +98,7 @@ def evaluate(
         shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
         raise InvalidInput(f"the shapes of the arguments of {label} do not broadcast: {shapes}") from None
 
-    function = _compiled(expression)
+    function = compiled(expression)
     checks = [(condition, _arguments(condition.relation)) for condition in conditions]
     checks = [(condition, names) for condition, names in checks if all(name in arrays for name in names)]
 
@@ -106,7 +106,7 @@ def evaluate(
         for name, array in part.items():
             _check_range(name, array, wanted[name], name in zero_allowed)
         for condition, names in checks:
-            holds = _compiled(condition.relation)(*(part[name] for name in names))
+            holds = compiled(condition.relation)(*(part[name] for name in names))
             if not np.all(holds):
                 given = _first_offence(holds, {name: part[name] for name in names})
                 raise InvalidInput(f"{label} needs {_plain(condition.relation)}, but {given}; {condition.sentence}")
@@ -196,8 +196,14 @@ def _first_offence(holds: Any, arrays: Mapping[str, NDArray[np.float64]]) -> str
 
 
 @functools.lru_cache(maxsize=1024)
-def _compiled(expression: Any) -> Callable[..., Any]:
-    """Return the expression as a NumPy function of its free symbols in alphabetical order."""
+def compiled(expression: Any) -> Callable[..., Any]:
+    """Return an expression as a NumPy function of its free symbols in alphabetical order, unchecked.
+
+    >>> from weightdecay.theory.notation import symbols_of
+    >>> lr, weight_decay = symbols_of("lr weight_decay")
+    >>> compiled(1 - 2 * lr * weight_decay)(0.5, 0.25)
+    0.75
+    """
     arguments = sorted(expression.free_symbols, key=lambda symbol: str(symbol.name))
     special = any(
         not isinstance(part, (*_ELEMENTARY, sp.logic.boolalg.BooleanFunction)) for part in expression.atoms(sp.Function)

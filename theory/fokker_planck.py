@@ -105,7 +105,7 @@ def _fokker_planck_stationary() -> Derivation:
         steps=steps,
         equation=found["density"],
         results={"log_slope": found["log-slope"].rhs},
-        references=("uhlenbeck1930", "kloeden1992"),
+        references=("risken1989", "uhlenbeck1930", "kloeden1992"),
         quantities=(
             *_LINES,
             quantity("rate", "\\partial_t p", "dp/dt", "1 / state / time", "rate of the density", real=True),

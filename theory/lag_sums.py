@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sympy.utilities.lambdify import implemented_function
 
 from ..errors import InvalidInput
-from .evaluation import _compiled
+from .evaluation import compiled
 
 __all__ = ["LAG", "lag_sums"]
 
@@ -53,7 +53,7 @@ def lag_sums(name: str, autocorrelation: Any) -> Callable[[int, Any], Any]:
         first = autocorrelation.subs(LAG, 1)
         return lambda moment, left: first / (1 - ratio * left) ** (1 + moment)
     own = sorted(autocorrelation.free_symbols - {LAG}, key=lambda symbol: str(symbol.name))
-    term = _compiled(autocorrelation)
+    term = compiled(autocorrelation)
     place = sorted((*own, LAG), key=lambda symbol: str(symbol.name)).index(LAG)
 
     def total(moment: Any, left: Any, *values: Any) -> Any:
