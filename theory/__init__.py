@@ -8,6 +8,7 @@
 """
 
 from . import (
+    adam_coupled_derivation,
     adaptive_derivations,
     bounds,
     collapse,
@@ -23,6 +24,7 @@ from . import (
     modified_equation,
     momentum_charges,
     momentum_oscillator,
+    muon_derivation,
     networks,
     nielsen,
     noise_free,
@@ -38,6 +40,7 @@ from . import (
     scale_invariant,
     scale_invariant_noise,
     sign_derivations,
+    sign_momentum_derivations,
     squared_error,
     stochastic,
 )
@@ -86,6 +89,7 @@ __all__ = [
     "StationaryUpdates",
     "Step",
     "Symmetry",
+    "adam_coupled_derivation",
     "adaptive_derivations",
     "bounds",
     "collapse",
@@ -109,6 +113,7 @@ __all__ = [
     "modified_equation",
     "momentum_charges",
     "momentum_oscillator",
+    "muon_derivation",
     "names",
     "networks",
     "nielsen",
@@ -128,6 +133,7 @@ __all__ = [
     "scale_invariant",
     "scale_invariant_noise",
     "sign_derivations",
+    "sign_momentum_derivations",
     "squared_error",
     "stochastic",
     "symbols_of",

@@ -13,7 +13,7 @@ from .filter_moments import autocovariances
 from .linear_optimizers import EMA, HEAVY_BALL, NESTEROV, SGD
 from .notation import GLOSSARY, Quantity, quantity, symbols_of
 from .optimizers import B, LinearOptimizer, equilibrium
-from .proofs import definition, difference, equation, premise, proof
+from .proofs import definition, difference, equation, premise, proof, rational_points
 
 __all__ = ["linear_optimizer"]
 
@@ -228,7 +228,14 @@ def _polynomial(rising: Any, variable: Any) -> Any:
 
 
 def _from(key: str, read: Callable[[Any], Any], how: str) -> Any:
-    return proof(how, lambda expression, earlier: (sp.cancel(read(earlier[key].rhs) - expression.rhs),))
+    return proof(how, lambda expression, earlier: (_cancelled(read(earlier[key].rhs) - expression.rhs),))
+
+
+def _cancelled(rational: Any) -> Any:
+    """Return a rational function in lowest terms; or its value at a point, much faster, if that is not zero already."""
+    (point,) = rational_points(rational.free_symbols, 1)
+    value = rational.subs(point)
+    return sp.cancel(sp.together(rational)) if value == 0 else value
 
 
 def _fulfils(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -242,7 +249,7 @@ def _splits(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
     response, half = earlier["response"].rhs, expression.rhs
     remaining = sp.fraction(sp.cancel(half * sp.fraction(response)[1]))[1]
     whole = response * response.subs(b, 1 / b) - half - half.subs(b, 1 / b)
-    return (sp.cancel(sp.together(whole)), sp.false if remaining.has(b) else sp.true)
+    return (_cancelled(whole), sp.false if remaining.has(b) else sp.true)
 
 
 def _size(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:

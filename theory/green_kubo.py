@@ -33,6 +33,15 @@ CORRELATION_SLOPE = quantity(
 ONE_MINUS_COSINE = quantity(
     "one_minus_cosine", "x", "x", "1", "one minus the cosine between consecutive weights", real=True
 )
+NORM_SQUARED_LEADING = quantity(
+    "norm_squared_leading", "R_{1}", "R_1", "weight²", "squared norm to leading order", real=True
+)
+SUMMED_LAG = quantity("lag", "k", "k", "1", "steps between two updates", positive=True, integer=True)
+GREEN_KUBO = (UPDATE_POWER, CORRELATION_SUM, CORRELATION_TIME, ONE_MINUS_COSINE)
+STABLE = Condition(_EPS < 2, "outside this region of stability the weights grow without bound")
+GAUSSIAN = "Gradients are Gaussian white noise, with any standard deviation in each weight."
+BARE = "The small constant in the denominator is negligible, and bias corrections have died out."
+MANY_WEIGHTS = "There are many weights, so that angles are close to their mean."
 
 
 @derivation("green-kubo")
@@ -41,9 +50,9 @@ def green_kubo() -> Derivation:
     weight, update, rho = (sp.Function(name) for name in ("weight", "update", "autocorrelation"))
     total = sp.Function("weighted_sum")
     t = quantity("step", "t", "t", "1", "number of a step", real=True, integer=True)
-    lag = quantity("lag", "k", "k", "1", "steps between two updates", positive=True, integer=True)
+    lag = SUMMED_LAG
     cross = quantity("cross_moment", "C", "C", "loss", "mean product E⟨w, u⟩ of weights and next update", real=True)
-    leading = quantity("norm_squared_leading", "R_{1}", "R_1", "weight²", "squared norm to leading order", real=True)
+    leading = NORM_SQUARED_LEADING
     correction = quantity("norm_squared_correction", "c_{R}", "c_R", "1", "relative first correction to it", real=True)
     turn = quantity("one_minus_cosine_leading", "x_{1}", "x_1", "1", "x to leading order", real=True)
     others = (
@@ -213,7 +222,7 @@ def green_kubo() -> Derivation:
         equation=found["balance"],
         results={str(found[key].lhs): found[key].rhs for key in keys},
         fixed_points=({_stationary: exact, cross.symbol: -_lr * power * sums},),
-        conditions=(Condition(_EPS < 2, "outside this region of stability the weights grow without bound"),),
+        conditions=(STABLE,),
         zero_allowed=frozenset({"update_power"}),
         references=("kosson2023", "wangaitchison2024"),
         quantities=(
