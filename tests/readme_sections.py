@@ -6,51 +6,55 @@ python tests/readme_sections.py --check  exits 1 if one is stale
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from pathlib import Path
-from typing import Any
 
-from weightdecay import theory
+from weightdecay import figures, theory
+from weightdecay.figures.founding_caption import facts
+from weightdecay.validate import Comparison
+from weightdecay.validate.founding_comparisons import STARTS
 
 ROOT = Path(__file__).parent.parent
 
 
 def answer() -> str:
-    """Return the answer to the founding question, every number from the committed figure's json."""
-    told: dict[str, Any] = json.loads((ROOT / "figures/gallery/founding-question.json").read_text())
-    parameters = told["provenance"]["parameters"]
+    """Return the answer to the founding question, every number from the committed figure."""
+    stem = ROOT / "figures/gallery/founding-question"
+    report = figures.load(f"{stem}.csv", f"{stem}.json")
+    parameters, long = report.provenance["parameters"], facts(report)["long"]
 
-    def find(*words: str) -> dict[str, Any]:
-        (one,) = (c for c in told["comparisons"] if all(word in c["quantity"] for word in words))
+    def find(*words: str) -> Comparison:
+        (one,) = (c for c in report.comparisons if all(word in c.quantity for word in words))
         return one
 
-    variance = {layer: find(f"variance of layer {layer} after") for layer in (2, 3)}
-    first = {layer: find("claim 1", f"layer {layer}") for layer in (2, 3)}
-    size = {layer: find("claim 3: rms", f"layer {layer}") for layer in (2, 3)}
-    own = {layer: find(f"rms weight of layer {layer} after", "of the layer") for layer in (2, 3)}
-    needed = find("claim 3: epochs", "layer 2")
+    variance = {layer: find(f"variance of layer {layer} after", "decay alone") for layer in (2, 3)}
+    first = {layer: find("claim 1", f"layer {layer}").ratio for layer in (2, 3)}
+    size = {layer: find("claim 3: rms", f"layer {layer}").ratio for layer in (2, 3)}
+    own = {layer: find(f"rms weight of layer {layer} after", "of the layer").ratio for layer in (2, 3)}
+    needed = find("claim 3: epochs", "layer 2").predicted
     factor = find("claim 2", "exp(")
-    starts = [find("rms weight of layer 2 at the end", "30 hidden", start) for start in ("old start", "new start")]
+    old, new = (find("rms weight of layer 2 at the end", "30 hidden", start).measured for start in STARTS.values())
+    epochs = parameters["epochs"]
     return f"""\
-**In short** (means over {parameters["n_seeds"]} seeds ± standard error, {parameters["epochs"]} epochs). Decay alone
-would leave both layers a variance of {variance[2]["predicted"]:.3f}. Layer 2 comes down to
-{variance[2]["measured"]:.4f} ± {variance[2]["standard_error"]:.4f}, still on its way; layer 3 goes up to
-{variance[3]["measured"]:.2f} ± {variance[3]["standard_error"]:.2f}, since the data pull it outwards
-{first[3]["ratio"]:.1f} times as hard as decay pulls it in, from the first epoch on. Of the exercise's claims,
+**In short** (means over {parameters["n_seeds"]} seeds ± standard error). Weight decay pulls every weight towards zero,
+and each layer settles where that balances what the data and the gradient's noise give back. Over {epochs} epochs decay
+alone would leave both layers a variance of {variance[2].predicted:.3f}. Layer 2 comes down to {variance[2].measured:.4f}
+± {variance[2].standard_error:.4f} and is still on its way; layer 3 goes up to {variance[3].measured:.2f} ±
+{variance[3].standard_error:.2f}, since from the first epoch on the data pull it outwards {first[3]:.1f} times as hard as
+decay pulls it in. After {long["epochs"]} epochs the two squared norms rest near {" and ".join(long["rounded"])}: one
+has fallen, the other has risen, to much the same size. Of the exercise's claims,
 
-1. *decay dominates the first epochs*: **true of layer 2**, where the data even help to shrink the weights (their gain
-   is {first[2]["ratio"]:.3f} of the loss to decay), **false of layer 3** ({first[3]["ratio"]:.1f} times the loss);
-2. *a factor exp(−ηλ/m) per epoch*: **true** of what decay does: weights of dead pixels, which get no gradient, shrink
-   by {factor["measured"]:.7f} per epoch, the formula says {factor["predicted"]:.7f};
-3. *it tails off around 1/√n*: **false by a large factor.** After {parameters["epochs"]} epochs the rms weight is
-   {size[2]["ratio"]:.0f} times 1/√n in layer 2 and {size[3]["ratio"]:.0f} times in layer 3 (n all weights of the
-   network; counting each layer's own, {own[2]["ratio"]:.0f} and {own[3]["ratio"]:.0f} times), and decay alone would
-   need {needed["predicted"]:.0f} epochs to get layer 2 there. What is right about it: in a homogeneous network
-   at rest every layer has the same squared norm, hence a size of C/√n_weights (`theory.derive("equal-pull")`), but C
-   is √(gap/λ), not 1. The new start, 1/√fan_in, is no resting place either: from it layer 2 *grows* to an rms weight
-   of {starts[1]["measured"]:.3f}, while the old start comes down to {starts[0]["measured"]:.3f}.
+1. *decay dominates the first epochs*: **true for layer 2**, where pull and noise together even help to shrink the
+   weights ({100 * first[2]:.1f} % of the loss to decay), **false for layer 3** ({100 * first[3]:.0f} %);
+2. *weights decay by exp(−ηλ/m) per epoch*: **true of what decay does**: weights of dead pixels, which get no gradient,
+   shrink by {factor.measured:.7f} per epoch, the formula says {factor.predicted:.7f};
+3. *it tails off around 1/√n*: **false by a large factor.** After {epochs} epochs the rms weight is {size[2]:.0f} times
+   1/√n in layer 2 and {size[3]:.0f} times in layer 3 (n all weights of the network; counting each layer's own,
+   {own[2]:.0f} and {own[3]:.0f} times), and decay alone would need {needed:.0f} epochs to get there. What is right about
+   it: in a homogeneous network at rest every layer has the same squared norm, hence a size of C/√n_weights
+   (`theory.derive("equal-pull")`), but C is √(gap/λ), not 1. The new start, 1/√fan_in, is no resting place either: from
+   it layer 2 *grows* to an rms weight of {new:.3f}, while the old start comes down to {old:.3f}.
 """
 
 
