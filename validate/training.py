@@ -26,7 +26,7 @@ __all__ = ["check_fit", "raise_if_diverged", "train", "train_ensemble", "train_m
 Array = NDArray[Any]
 Progress = Callable[[int, int, str], None]
 
-_STRETCH_STEPS = 64  # after which the weights are looked at: are they finite, has their scale become small
+_STRETCH_STEPS = 128  # after which the weights are looked at: are they finite, has their scale become small
 _STRETCH_SCALE = 1e-3  # or before, when the scale has shrunk by this, still far from float32's range
 
 

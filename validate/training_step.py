@@ -94,7 +94,7 @@ class Networks:
 
     def finite(self) -> NDArray[np.bool_]:
         """Return whether the weights of each run and layer, (n_runs, n_layers), are finite."""
-        sums: Array = np.stack([w.sum(axis=(1, 2)) for w in self.weights], axis=1)
+        sums: Array = np.stack([w.reshape(len(w), -1).sum(axis=1) for w in self.weights], axis=1)
         return np.isfinite(sums)
 
     def network(self, run: int) -> Mlp:
@@ -251,12 +251,13 @@ class Workspace:
         bias_scales = scales if config.decay_biases else np.ones_like(scales)
         rate = -lr / self.batch_size
         error_scales = self._error_scales(scales[:-1])
+        unused = [None] * len(lr)
         factors = [
             [
                 self._factors(scales[:-1] * (self.pre_gain[layer] / self.unit_gain[layer]), layer),
                 self._factors(rate * error_scales[layer] / scales[1:] / self.unit_gain[layer], layer),
                 self._factors(rate * error_scales[layer] * self.pre_gain[layer] / bias_scales[1:], layer),
-                self._factors(bias_scales[:-1] if config.decay_biases else np.ones_like(rate), layer),
+                self._factors(bias_scales[:-1], layer) if config.decay_biases else unused,
             ]
             for layer in range(config.n_layers)
         ]
@@ -300,27 +301,29 @@ class Workspace:
         one = np.dtype(config.dtype).type(1.0)
         lowest = np.dtype(config.dtype).type(math.log(np.finfo(config.dtype).tiny) / 2)
 
+        add, subtract, tanh = np.add, np.subtract, np.tanh
+
         def hidden(a: Array) -> Callable[[], None]:
             def sigmoid() -> None:
-                np.tanh(a, a)
-                np.add(a, one, a)
+                tanh(a, a)
+                add(a, one, a)
 
-            def tanh() -> None:
-                np.tanh(a, a)
+            def tangent() -> None:
+                tanh(a, a)
 
             def relu() -> None:
                 np.maximum(a, 0, out=a)
 
-            return {"sigmoid": sigmoid, "tanh": tanh, "relu": relu, "linear": lambda: None}[config.activation]
+            return {"sigmoid": sigmoid, "tanh": tangent, "relu": relu, "linear": lambda: None}[config.activation]
 
         def outputs(a: Array) -> Callable[[], None]:
             def sigmoid() -> None:
-                np.tanh(a, a)
+                tanh(a, a)
 
             classes = a.reshape(len(a), self.n_runs, -1)
 
             def softmax() -> None:
-                np.subtract(classes, classes.max(axis=-1, keepdims=True), classes)
+                subtract(classes, classes.max(axis=-1, keepdims=True), classes)
                 np.maximum(a, lowest, out=a)  # e^lowest squared is still no denormal number
                 np.exp(a, a)
                 np.divide(classes, classes.sum(axis=-1, keepdims=True), classes)
@@ -333,23 +336,24 @@ class Workspace:
         """Return what multiplies each hidden layer's errors by phi', up to the factor in the products."""
         config = self.config
         one, two = (np.dtype(config.dtype).type(value) for value in (1.0, 2.0))
+        multiply, subtract = np.multiply, np.subtract
 
         def function(u: Array, slope: Array, error: Array) -> Callable[[], None]:
             def sigmoid() -> None:
-                np.subtract(two, u, slope)
-                np.multiply(slope, u, slope)
-                np.multiply(error, slope, error)
+                subtract(two, u, slope)
+                multiply(slope, u, slope)
+                multiply(error, slope, error)
 
-            def tanh() -> None:
-                np.multiply(u, u, slope)
-                np.subtract(one, slope, slope)
-                np.multiply(error, slope, error)
+            def tangent() -> None:
+                multiply(u, u, slope)
+                subtract(one, slope, slope)
+                multiply(error, slope, error)
 
             def relu() -> None:
                 np.greater(u, 0, slope)
-                np.multiply(error, slope, error)
+                multiply(error, slope, error)
 
-            return {"sigmoid": sigmoid, "tanh": tanh, "relu": relu, "linear": lambda: None}[config.activation]
+            return {"sigmoid": sigmoid, "tanh": tangent, "relu": relu, "linear": lambda: None}[config.activation]
 
         return [function(*arrays) for arrays in zip(self.units, self.slopes, self.errors, strict=False)]
 
@@ -412,11 +416,22 @@ class Workspace:
         n_in, width = config.layers[:2]
         units_by_run, errors_by_run = [self.by_run(u) for u in units], [self.by_run(e) for e in errors]
         weights_T = [w.swapaxes(1, 2) for w in weights]
-        scaled_errors = [np.empty_like(e) for e in errors]
-        scaled_T = [self.by_run(e).swapaxes(1, 2) for e in scaled_errors]
-        gradients = [np.empty_like(w) for w in weights]
-        scaled_biases, bias_gradients = ([np.empty_like(b) for b in biases] for _ in range(2))
         output, activations, slopes = units[-1], self._activations(), self._slope_functions()
+        layers = [
+            (layer, units_by_run[layer - 1], weights_T[layer], units_by_run[layer], units[layer], biases[layer],
+             np.empty_like(biases[layer]), activations[layer])
+            for layer in range(len(units))
+        ]  # fmt: skip
+        hidden = [
+            (errors_by_run[layer], weights[layer], errors_by_run[layer - 1], slopes[layer - 1])
+            for layer in range(len(units) - 1, 0, -1)
+        ]
+        updates = []
+        for layer in range(1, len(units)):
+            scaled = np.empty_like(errors[layer])
+            scaled_T, gradient = self.by_run(scaled).swapaxes(1, 2), np.empty_like(weights[layer])
+            updates.append((layer, errors[layer], scaled, scaled_T, units_by_run[layer - 1], gradient, weights[layer]))
+        bias_products = [(b, e.T, np.empty_like(b)) for b, e in zip(biases, errors, strict=True)]
         ones = np.ones(self.batch_size, config.dtype)
         pixels = list(self.pixels[:, 0] if self.shared else self.pixels)
         targets = list(self.targets)
@@ -435,40 +450,43 @@ class Workspace:
 
         def step(k: int, forward: Any, update: Any, bias_update: Any, bias_forward: Any) -> None:
             x = pixels[k]
-            for layer, unit in enumerate(units):
+            if shared:
+                for weight, product in forward_products:
+                    matmul(x, weight, product)
+            else:
+                matmul(x, weights_T[0], units_by_run[0])
+            for layer, below, weight, unit_by_run, unit, bias, scaled_bias, activate in layers:
                 if layer:
-                    matmul(units_by_run[layer - 1], weights_T[layer], units_by_run[layer])
-                elif shared:
-                    for weight, product in forward_products:
-                        matmul(x, weight, product)
-                else:
-                    matmul(x, weights_T[0], units_by_run[0])
+                    matmul(below, weight, unit_by_run)
                 multiply(unit, forward[layer], unit)
                 if decay_biases:
-                    add(unit, multiply(biases[layer], bias_forward[layer], scaled_biases[layer]), unit)
+                    add(unit, multiply(bias, bias_forward[layer], scaled_bias), unit)
                 elif with_biases:
-                    add(unit, biases[layer], unit)
+                    add(unit, bias, unit)
                 if probes is not None:
                     probes.keep_forward(k, layer, unit)
-                activations[layer]()
+                activate()
             subtract(output, targets[k], output)
-            for layer in range(len(units) - 1, 0, -1):
-                matmul(errors_by_run[layer], weights[layer], errors_by_run[layer - 1])
-                slopes[layer - 1]()
+            for above, weight, error_by_run, slope in hidden:
+                matmul(above, weight, error_by_run)
+                slope()
             if probes is not None:
                 probes.keep(k)
             factor = update[0]
             for run, (b, error, piece, piece_T, weight) in enumerate(update_products):
                 multiply(error, factor if len(factor) == 1 else factor[b], piece)
                 gemm(1.0, x.T if shared else x[run].T, piece_T, 1.0, weight, 0, 1, 1)
-            for layer in range(1, len(units)):
-                multiply(errors[layer], update[layer], scaled_errors[layer])
-                matmul(scaled_T[layer], units_by_run[layer - 1], gradients[layer])
-                add(weights[layer], gradients[layer], weights[layer])
+            for layer, error, scaled, scaled_T, below, gradient, weight in updates:
+                multiply(error, update[layer], scaled)
+                matmul(scaled_T, below, gradient)
+                add(weight, gradient, weight)
             if with_biases:
-                for bias, error, gradient, factor in zip(biases, errors, bias_gradients, bias_update, strict=True):
-                    gemv(1.0, error.T, ones, 0.0, gradient, 0, 1, 0, 1, 0, 1)
-                    multiply(gradient, factor, gradient)
-                    add(bias, gradient, bias)
+                for (bias, error_T, gradient), factor in zip(bias_products, bias_update, strict=True):
+                    if len(factor) == 1:
+                        gemv(factor[0], error_T, ones, 1.0, bias, 0, 1, 0, 1, 0, 1)
+                    else:
+                        gemv(1.0, error_T, ones, 0.0, gradient, 0, 1, 0, 1, 0, 1)
+                        multiply(gradient, factor, gradient)
+                        add(bias, gradient, bias)
 
         return step
