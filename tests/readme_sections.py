@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+import textwrap
 from pathlib import Path
 
 from weightdecay import figures, theory
@@ -38,13 +39,13 @@ def answer() -> str:
         find("rms weight of layer 2 at the end", f"30 hidden neurons, {start}").measured for start in STARTS.values()
     )
     epochs = parameters["epochs"]
-    return f"""\
+    text = f"""\
 **In short** (means over {parameters["n_seeds"]} seeds ± standard error). Weight decay pulls every weight towards zero,
 and each layer settles where that balances what the data and the gradient's noise give back. Over {epochs} epochs decay
 alone would leave both layers a variance of {variance[2].predicted:.3f}. Layer 2 comes down to
-{variance[2].measured:.4f} ± {variance[2].standard_error:.4f} and is still on its way; layer 3 goes up to {variance[3].measured:.2f} ±
-{variance[3].standard_error:.2f}, since from the first epoch on the data pull it outwards {first[3]:.1f} times as hard as
-decay pulls it in. After {long["epochs"]} epochs the two squared norms rest near
+{variance[2].measured:.4f} ± {variance[2].standard_error:.4f} and is still on its way; layer 3 goes up to
+{variance[3].measured:.2f} ± {variance[3].standard_error:.2f}, since from the first epoch on the data pull it outwards
+{first[3]:.1f} times as hard as decay pulls it in. After {long["epochs"]} epochs the two squared norms rest near
 {" and ".join(long["rounded"])}: one has fallen, the other has risen, to much the same size. Of the exercise's claims,
 
 1. *decay dominates the first epochs*: **true for layer 2**, where pull and noise together even help to shrink the
@@ -53,11 +54,19 @@ decay pulls it in. After {long["epochs"]} epochs the two squared norms rest near
    shrink by {factor.measured:.7f} per epoch, the formula says {factor.predicted:.7f};
 3. *it tails off around 1/√n*: **false by a large factor.** After {epochs} epochs the rms weight is {size[2]:.0f} times
    1/√n in layer 2 and {size[3]:.0f} times in layer 3 (n all weights of the network; counting each layer's own,
-   {own[2]:.0f} and {own[3]:.0f} times), and decay alone would need {needed:.0f} epochs to get there. What is right
-   about it: in a homogeneous network at rest every layer has the same squared norm, hence a size of C/√n_weights
+   {own[2]:.0f} and {own[3]:.0f} times), and decay alone would need {needed:.0f} epochs to get there.
+   What is right about it: in a homogeneous network at rest every layer has the same squared norm, hence a size of
+   C/√n_weights
    (`theory.derive("equal-pull")`), but C is √(gap/λ), not 1. The new start, 1/√fan_in, is no resting place either: from
    it layer 2 *grows* to an rms weight of {new:.3f}, while the old start comes down to {old:.3f}.
 """
+    paragraphs = re.split(r"\n(?=\d\. |\n)", text.strip())
+    return "\n".join(
+        textwrap.fill(" ".join(part.split()), 120, subsequent_indent="   " if part[0].isdigit() else "")
+        if part.strip()
+        else ""
+        for part in paragraphs
+    )
 
 
 def derivation() -> str:
