@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -72,19 +71,21 @@ def momentum_oscillator(
     stiffness = float(
         oscillator.numeric("stiffness", lr=lr, momentum=momentum, weight_decay=weight_decay, degree=degree)
     )
-    detuning = math.sqrt(abs(damping**2 - stiffness))
-    regime = "critical" if detuning == 0 else "overdamped" if damping**2 > stiffness else "underdamped"
+    detuning = float(oscillator.function("detuning")(damping, stiffness))
+    critical = float(oscillator.numeric("critical_decay_per_step", momentum=momentum, degree=degree))
+    regime = "critical" if detuning == 0 else "overdamped" if lr * weight_decay < critical else "underdamped"
     free = compiled(oscillator, f"charge_{regime}")
+    law, rest_at = compiled(oscillator, "charge_acceleration"), compiled(oscillator, "charge_stationary")
 
     def acceleration(place: Any, speed: Any, force: Any) -> Any:
-        return force - 2.0 * damping * speed - stiffness * place
+        return law(charge=place, charge_rate=speed, damping=damping, drive=force, stiffness=stiffness)
 
     def drift(t: float, y: FloatArray) -> FloatArray:
         force = drive(t) if callable(drive) else drive
         return np.stack([y[:, 1], acceleration(y[:, 0], y[:, 1], force)], axis=1)
 
     def exact(t: float) -> FloatArray:
-        rest = float(drive) / stiffness  # type: ignore[arg-type]  # given only where the drive is a number
+        rest = float(rest_at(drive=drive, stiffness=stiffness))
         start = np.array([charge_start - rest, charge_velocity_start])
         rate = np.array([charge_velocity_start, acceleration(start[0], start[1], 0.0)])
         # the velocity obeys the equation without drive too

@@ -41,12 +41,13 @@ def ornstein_uhlenbeck(
 
     Notes
     -----
-    A weight under decay and white gradient noise does this (mandt2017). After a time t the state is Gaussian with mean
-    level + (y0 - level) e^(-rate t) and variance volatility^2 (1 - e^(-2 rate t)) / (2 rate).
+    A weight under decay and white gradient noise does this (mandt2017). Its law is that of the derivation
+    "ornstein-uhlenbeck-transition": after a time t Gaussian with mean level + (y0 - level) e^(-rate t) and variance
+    volatility^2 (1 - e^(-2 rate t)) / (2 rate).
 
     References
     ----------
-    mandt2017
+    mandt2017, uhlenbeck1930
 
     Examples
     --------
@@ -57,14 +58,18 @@ def ornstein_uhlenbeck(
     rate, volatility = check_positive("rate", rate), check_nonnegative("volatility", volatility)
     level = _finite("level", level)
     start = float(t_span[0])
+    law = derive("ornstein-uhlenbeck-transition")
+    mean, spread = compiled(law, "mean_state"), compiled(law, "spread")
 
     def moments(y: FloatArray, dt: float) -> tuple[FloatArray, float]:
-        spread = volatility * math.sqrt(-math.expm1(-2.0 * rate * dt) / (2.0 * rate))
-        return level + (y - level) * math.exp(-rate * dt), spread
+        return (
+            mean(level=level, return_rate=rate, state_start=y, time=dt),
+            float(spread(return_rate=rate, volatility=volatility, time=dt)),
+        )
 
     def transition(rng: np.random.Generator, y: FloatArray, dt: float) -> FloatArray:
-        mean, spread = moments(y, dt)
-        return mean + spread * rng.standard_normal(y.shape)
+        middle, deviation = moments(y, dt)
+        return middle + deviation * rng.standard_normal(y.shape)
 
     return Problem(
         Affine(rate * level, -rate),
@@ -100,9 +105,9 @@ def cox_ingersoll_ross(
 
     Notes
     -----
-    After a time t, y / c is non-central chi-square with 4 rate level / volatility^2 degrees of freedom and
-    non-centrality y0 e^(-rate t) / c, where c = volatility^2 (1 - e^(-rate t)) / (4 rate). Zero is never reached if
-    2 rate level >= volatility^2.
+    Its law is that of the derivation "cox-ingersoll-ross-transition": after a time t, y / c is non-central chi-square
+    with 4 rate level / volatility^2 degrees of freedom and non-centrality y0 e^(-rate t) / c, where
+    c = volatility^2 (1 - e^(-rate t)) / (4 rate). Zero is never reached if 2 rate level >= volatility^2.
 
     References
     ----------
@@ -118,11 +123,13 @@ def cox_ingersoll_ross(
     volatility = check_positive("volatility", volatility)
     start = float(t_span[0])
     diffusion = Power(volatility, 0.5)
-    freedom = 4.0 * rate * level / volatility**2
+    theory = derive("cox-ingersoll-ross-transition")
+    freedom = float(theory.numeric("degrees", return_rate=rate, level=level, volatility=volatility))
+    scale_after, noncentrality = compiled(theory, "scale"), compiled(theory, "noncentrality")
 
     def scale_and_rest(y: FloatArray, dt: float) -> tuple[float, FloatArray]:
-        scale = -math.expm1(-rate * dt) * volatility**2 / (4.0 * rate)
-        return scale, y * (math.exp(-rate * dt) / scale)
+        scale = float(scale_after(return_rate=rate, volatility=volatility, time=dt))
+        return scale, noncentrality(return_rate=rate, scale=scale, state_start=y, time=dt)
 
     def transition(rng: np.random.Generator, y: FloatArray, dt: float) -> FloatArray:
         scale, rest = scale_and_rest(y, dt)
@@ -165,7 +172,8 @@ def geometric_brownian_motion(
 
     Notes
     -----
-    A weight whose decay fluctuates does this. y(t) = y0 exp((growth - volatility^2/2) t + volatility W(t)).
+    A weight whose decay fluctuates does this. Path and law are those of the derivation
+    "geometric-brownian-transition": y(t) = y0 exp((growth - volatility^2/2) t + volatility W(t)).
 
     References
     ----------
@@ -180,27 +188,25 @@ def geometric_brownian_motion(
     growth, volatility = _finite("growth", growth), check_positive("volatility", volatility)
     start = float(t_span[0])
     origin = np.atleast_1d(np.asarray(y0, dtype=np.float64))
+    theory = derive("geometric-brownian-transition")
+    path, median, spread = (compiled(theory, name) for name in ("state", "median", "log_spread"))
 
-    def exact(t: float, W: ArrayLike) -> FloatArray:
-        return np.asarray(origin * np.exp((growth - 0.5 * volatility**2) * (t - start) + volatility * np.asarray(W)))
-
-    def transition(rng: np.random.Generator, y: FloatArray, dt: float) -> FloatArray:
-        exponent = (growth - 0.5 * volatility**2) * dt + volatility * math.sqrt(dt) * rng.standard_normal(y.shape)
-        return np.asarray(y * np.exp(exponent))
+    def after(elapsed: float, y: FloatArray, brownian: FloatArray) -> FloatArray:
+        values = {"growth": growth, "volatility": volatility, "time": elapsed}
+        return np.asarray(path(brownian=brownian, state_start=y, **values))
 
     def law(t: float) -> Any:
-        elapsed = t - start
-        median = origin * math.exp((growth - 0.5 * volatility**2) * elapsed)
-        return stats.lognorm(volatility * math.sqrt(elapsed), scale=median)
+        values = {"volatility": volatility, "time": t - start}
+        return stats.lognorm(spread(**values), scale=median(growth=growth, state_start=origin, **values))
 
     return Problem(
         Affine(0.0, growth),
         Power(volatility, 1.0),
         y0=y0,
         t_span=t_span,
-        exact=exact,
+        exact=lambda t, W: after(t - start, origin, np.asarray(W)),
         diffusion_derivative=lambda _t, _y: volatility,
-        transition=transition,
+        transition=lambda rng, y, dt: after(dt, y, math.sqrt(dt) * rng.standard_normal(y.shape)),
         law=law,
     )
 
@@ -236,8 +242,8 @@ def isotropic_noise_norm(
 
     Notes
     -----
-    The drift and diffusion of the derivation "ito-norm" without pull. Stationary: a Gamma law of shape n_weights / 2,
-    scale lr noise_variance / weight_decay.
+    Rate, level and volatility are those of the derivation "cox-ingersoll-ross". Stationary: a Gamma law of shape
+    n_weights / 2, scale lr noise_variance / weight_decay.
 
     References
     ----------
@@ -254,17 +260,12 @@ def isotropic_noise_norm(
     lr, weight_decay = check_positive("lr", lr), check_positive("weight_decay", weight_decay)
     power = check_positive("noise_variance", noise_variance)
     n_weights = check_count("n_weights", n_weights)
-    law = derive("ito-norm")
-
-    def drift(norm_squared: float) -> float:
-        constants = {"lr": lr, "weight_decay": weight_decay, "noise_variance": power, "n_weights": n_weights}
-        return float(compiled(law, "drift")(norm_squared=norm_squared, radial_pull=0.0, **constants))
-
-    rate = drift(0.0) - drift(1.0)
+    law = derive("cox-ingersoll-ross")
+    noise = {"lr": lr, "noise_variance": power}
     return cox_ingersoll_ross(
-        rate=rate,
-        level=drift(0.0) / rate,
-        volatility=float(law.numeric("diffusion", lr=lr, noise_variance=power, norm_squared=1.0)),
+        rate=float(law.numeric("return_rate", weight_decay=weight_decay)),
+        level=float(law.numeric("level", n_weights=n_weights, weight_decay=weight_decay, **noise)),
+        volatility=float(law.numeric("volatility", **noise)),
         y0=norm_squared_start,
         t_span=(0.0, check_positive("time", time)),
     )

@@ -43,6 +43,7 @@ from . import (
     sign_momentum_derivations,
     squared_error,
     stochastic,
+    transition_laws,
 )
 from .catalogue import derivations_markdown
 from .claims import Claim, LayerRun, nielsen_claims
@@ -137,4 +138,5 @@ __all__ = [
     "squared_error",
     "stochastic",
     "symbols_of",
+    "transition_laws",
 ]

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import sympy as sp
 from numpy.typing import NDArray
-from sympy.codegen.cfunctions import log1p
+from sympy.codegen.cfunctions import expm1, log1p
 
 from ..errors import InvalidInput
 
 __all__ = ["Condition", "compiled", "evaluate"]
 
 _ELEMENTARY: tuple[Any, ...] = (
+    expm1,
     log1p,
     *(sp.exp, sp.log, sp.sin, sp.cos, sp.tan, sp.asin, sp.acos, sp.atan, sp.sinh, sp.cosh, sp.tanh, sp.asinh),
     *(sp.Abs, sp.Max, sp.Min, sp.sign, sp.floor, sp.ceiling, sp.Piecewise, sp.conjugate, sp.re, sp.im),
@@ -143,6 +144,16 @@ def _logarithm(argument: Any) -> Any:
     return log1p(argument - 1) if near_one else sp.log(argument, evaluate=False)
 
 
+def _exponential(part: Any) -> Any:
+    """Return a sum with a (exp(x) - 1) in it with a expm1(x) instead, which keeps its digits when x is small."""
+    constant, rest = part.as_coeff_Add()
+    for term in sp.Add.make_args(rest):
+        factor, power = term.as_coeff_Mul()
+        if constant != 0 and factor == -constant and isinstance(power, sp.exp):
+            return rest - term + factor * expm1(power.args[0])
+    return part
+
+
 def _arguments(expression: Any) -> list[str]:
     return sorted(str(symbol.name) for symbol in expression.free_symbols)
 
@@ -211,6 +222,7 @@ def compiled(expression: Any) -> Callable[..., Any]:
     if isinstance(expression, sp.Expr):
         expression = sp.powsimp(expression, combine="base")  # one root of a product instead of a product of roots
         expression = expression.replace(sp.log, _logarithm)
+        expression = expression.replace(lambda part: part.is_Add, _exponential)
     function: Callable[..., Any] = sp.lambdify(
         arguments, expression, modules=["scipy", "numpy"] if special else "numpy", cse=True
     )

@@ -46,6 +46,7 @@ _LINES = (
     quantity("charge_start", "Q_{0}", "Q_0", "weight^d", "the charge at the start", real=True),
     quantity("charge_rate_start", "\\dot Q_{0}", "dQ_0/dt", "weight^d / time", "its rate at the start", real=True),
     quantity("detuning", "\\Omega", "Ω", "1 / time", "√|γ² − ω²|", positive=True),
+    quantity("charge_stationary", "Q_{*}", "Q_*", "weight^d", "charge at rest under a constant drive", real=True),
     quantity("charge_overdamped", "Q_{o}", "Q_o", "weight^d", "charge, creeping (γ > ω)", real=True),
     quantity("charge_underdamped", "Q_{u}", "Q_u", "weight^d", "charge, oscillating (γ < ω)", real=True),
     quantity("charge_critical", "Q_{c}", "Q_c", "weight^d", "charge at the border (γ = ω)", real=True),
@@ -71,6 +72,7 @@ def _momentum_oscillator() -> Derivation:
     velocity, acceleration, gradient = _indexed("velocity", "acceleration", "gradient")
     names = ("damping", "stiffness", "degree", "drive", "charge_rate", "charge_acceleration", "detuning")
     damping, stiffness, degree, drive, rate, second, detuning = (_BY_NAME[name] for name in names)
+    rest = _BY_NAME["charge_stationary"]
     start, rate_start = (_BY_NAME[name] for name in ("charge_start", "charge_rate_start"))
     gamma = (1 - _B) / (_lr * (1 + _B))
     omega = 2 * degree * _weight_decay / (_lr * (1 + _B))
@@ -128,6 +130,17 @@ def _momentum_oscillator() -> Derivation:
             residuals.append(sp.cancel(sp.together(pinned)))
         return tuple(residuals)
 
+    def solved(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
+        return (difference(earlier["oscillator"]).subs(second, expression.rhs), expression.lhs - second)
+
+    def at_rest(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
+        still = {_charge: expression.rhs, rate: 0, second: 0}
+        return (difference(earlier["oscillator"]).subs(still), expression.lhs - rest)
+
+    def of_both_sides(expression: Any, _earlier: Mapping[str, Any]) -> tuple[Any, ...]:
+        residuals = [expression.rhs.subs(stiffness, damping**2 + sign * detuning**2) - detuning for sign in (-1, 1)]
+        return (*residuals, expression.lhs - detuning)
+
     def regime(name: str) -> Any:
         def residual(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
             equation_of = {
@@ -178,6 +191,24 @@ def _momentum_oscillator() -> Derivation:
             "of the data only the squared velocity.",
             equation(second + 2 * damping * rate + stiffness * _charge, drive),
             proof("chain rule, term by term, for both degrees: what is left is a multiple of the identity", moments),
+        ),
+        Step(
+            "acceleration",
+            "Solved for the acceleration:",
+            equation(second, drive - 2 * damping * rate - stiffness * _charge),
+            proof("put back into the oscillator", solved),
+        ),
+        Step(
+            "rest",
+            "Under a constant drive it rests at",
+            equation(rest, drive / stiffness),
+            proof("put back into the oscillator, with neither velocity nor acceleration", at_rest),
+        ),
+        Step(
+            "detuning",
+            "How fast it creeps or oscillates there is said by the detuning",
+            equation(detuning, sp.sqrt(sp.Abs(damping**2 - stiffness))),
+            proof("true for γ² above and below ω²", of_both_sides),
         ),
         *(
             Step(
@@ -233,6 +264,9 @@ def _momentum_oscillator() -> Derivation:
             "damping": found["damping"].rhs,
             "stiffness": found["stiffness"].rhs,
             "critical_decay_per_step": found["border"].rhs,
+            "charge_acceleration": found["acceleration"].rhs,
+            "charge_stationary": found["rest"].rhs,
+            "detuning": found["detuning"].rhs,
             "charge_overdamped": found["charge-overdamped"].rhs,
             "charge_underdamped": found["charge-underdamped"].rhs,
             "charge_critical": found["charge-critical"].rhs,
