@@ -399,7 +399,7 @@ def simulate(
 
     per_epoch = n_train / batch_size
     n_steps = steps or max(1, round(check_positive("epochs", epochs) * per_epoch))
-    schedules = {
+    schedules: dict[str, Any] = {
         "lr": integrator.schedule_from_text(lr, n_steps),
         "weight_decay": integrator.schedule_from_text(weight_decay, n_steps),
     }
