@@ -255,8 +255,8 @@ def _cox_ingersoll_ross_transition() -> Derivation:
         ),
         Step(
             "mixture",
-            "The non-central law is that of degrees which a Poisson number, whose mean is half the non-centrality, raises "
-            "by two each,",
+            "The non-central law is that of degrees which a Poisson number, whose mean is half the non-centrality, "
+            "raises by two each,",
             equation(
                 mixed(u),
                 sp.exp(-apart / 2) * sp.Sum((apart / 2) ** j / sp.factorial(j) * central(d + 2 * j), (j, 0, sp.oo)),
