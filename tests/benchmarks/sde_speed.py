@@ -1,6 +1,7 @@
 """Print how fast ensembles are, in units of the bare random numbers, beside diffrax where it is installed.
 
-    python tests/benchmarks/sde_speed.py [--rounds 9] [--n-paths 100000] [--n-steps 100] [--memory]
+    python tests/benchmarks/sde_speed.py [--rounds 9] [--n-paths 100000] [--n-steps 100]
+    python tests/benchmarks/sde_speed.py --memory    # 10^6 paths, 10^4 steps: a minute or two, and the peak memory
 
 The floor is a lower bound for any program with the same generator: drawing the normals that the steps need, in blocks
 that fit the cache, and nothing else. Everything is timed in turn in one process, on one core, in CPU time, so that a
@@ -133,13 +134,14 @@ def programs(n_paths: int, n_steps: int) -> dict[str, Callable[[], object]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--n-paths", type=int, default=100_000)
-    parser.add_argument("--n-steps", type=int, default=100)
-    parser.add_argument("--memory", action="store_true", help="instead, step 10^6 paths and print the peak memory")
+    parser.add_argument("--n-paths", type=int, help="100000; with --memory 1000000")
+    parser.add_argument("--n-steps", type=int, help="100; with --memory 10000")
+    parser.add_argument("--memory", action="store_true", help="instead, take one large ensemble and print its memory")
     options = parser.parse_args()
     if options.memory:
-        memory(options.n_steps)
+        memory(options.n_paths or 1_000_000, options.n_steps or 10_000)
         return
+    options.n_paths, options.n_steps = options.n_paths or 100_000, options.n_steps or 100
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     runs = programs(options.n_paths, options.n_steps)
@@ -164,14 +166,16 @@ def main() -> None:
         print(f"faster than {name}: {statistics.median(ratios):.2f} times, {min(ratios):.2f} - {max(ratios):.2f}")
 
 
-def memory(n_steps: int) -> None:
+def memory(n_paths: int, n_steps: int) -> None:
     problem = ornstein_uhlenbeck(rate=2.0, level=1.0, volatility=0.7, y0=1.5, t_span=(0.0, 1.0))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.perf_counter()
-    solve(problem, dt=1.0 / n_steps, n_paths=1_000_000, rng=1)
+    start, worked = time.perf_counter(), time.process_time()
+    found = solve(problem, dt=1.0 / n_steps, n_paths=n_paths, rng=1)
+    seconds_taken, worked = time.perf_counter() - start, time.process_time() - worked
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"10^6 paths, {n_steps} steps: {time.perf_counter() - start:.1f} s, peak {after / 1024:.0f} MB, of which "
-          f"{(after - before) / 1024:.0f} MB beyond the imports")  # fmt: skip
+    print(f"{n_paths} paths, {n_steps} steps, {found.y.nbytes / 2**20:.0f} MB of states kept: peak of the process "
+          f"{after / 1024:.0f} MB, of which {(after - before) / 1024:.0f} MB beyond the imports; "
+          f"{seconds_taken:.0f} s, {worked:.0f} s of CPU")  # fmt: skip
 
 
 if __name__ == "__main__":
