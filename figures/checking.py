@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import DataError, InvalidInput
 from .bundle import figure_checksum, load, redraw
-from .catalogue import ids
+from .catalogue import all_ids
 
 __all__ = ["Finding", "check"]
 
@@ -53,7 +53,7 @@ def check(folder: Path, figure_ids: tuple[str, ...] = ()) -> tuple[Finding, ...]
     InvalidInput
         If there is no saved figure in the folder.
     """
-    found = tuple(name for name in ids() if (folder / f"{name}.json").is_file())
+    found = tuple(name for name in all_ids() if (folder / f"{name}.json").is_file())
     if not figure_ids and not found:
         raise InvalidInput(f"there is no saved figure in {folder}; name the folder to check with --out")
     return tuple(_check(folder, name) for name in figure_ids or found)

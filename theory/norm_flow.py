@@ -150,7 +150,7 @@ def _norm_flow() -> Derivation:
             ),
         ),
         conditions=(_STABLE,),
-        zero_allowed=frozenset({"weight_decay", "gradient_power", "norm_squared", "norm_squared_start"}),
+        zero_allowed=frozenset({"lr", "weight_decay", "gradient_power", "norm_squared", "norm_squared_start"}),
         references=("vanlaarhoven2017", "wan2020"),
         quantities=(change, target, needed, constant, in_steps),
     )
