@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from ..theory import Derivation, derive
 from .comparison import Comparison
@@ -236,6 +237,7 @@ def _variance(findings: Findings, layer: int) -> Comparison:
         measured[:, -1],
         "nothing",
         "decay alone is no prediction: data that pull outwards leave a layer above it, inwards below it",
+        unit="weight²",
     )
 
 
@@ -246,7 +248,7 @@ def _balance(findings: Findings, layer: int) -> Comparison:
     return Comparison(
         f"squared norm of layer {layer + 2} after {findings.epochs[-1]:g} epochs, added up from the pulls and noise of "
         f"all {findings.steps[-1]} mini-batches (worst seed)",
-        "1",
+        "weight²",
         float(predicted[worst]),
         float(measured[worst]),
         None,
@@ -322,6 +324,7 @@ def _third_claim(findings: Findings, layer: int) -> list[Comparison]:
             rms[:, -1],
             "nothing",
             "the claimed size has no prefactor, and the run is shorter than the decay to it",
+            unit="weight",
         ),
         _over_seeds(
             f"rms weight {after}, against 1/sqrt(n_weights) of the layer",
@@ -329,6 +332,7 @@ def _third_claim(findings: Findings, layer: int) -> list[Comparison]:
             rms[:, -1],
             "nothing",
             "the law of homogeneous layers counts each layer's own weights; its prefactor is not 1",
+            unit="weight",
         ),
         Comparison(
             f"claim 3: epochs that decay alone takes layer {layer + 2} to 1/sqrt(n_weights), against epochs run",
@@ -344,15 +348,23 @@ def _third_claim(findings: Findings, layer: int) -> list[Comparison]:
 
 def _student(findings: Findings) -> list[Comparison]:
     told = []
-    statistics: dict[str, Callable[[Array], Any]] = {
-        "largest_column_sum": lambda w: np.linalg.norm(w, ord=1),
-        "variance": np.var,
-        "sum_of_entries": np.sum,
+    n_seeds = len(findings.records)
+    outside = 2 * stats.t.sf(3 / math.sqrt(1 + 1 / n_seeds), n_seeds - 1)
+    statistics: dict[str, tuple[Callable[[Array], Any], str]] = {
+        "largest_column_sum": (
+            lambda w: np.linalg.norm(w, ord=1),
+            f"one more run of the same kind lies outside three sample standard deviations with probability {outside:.0%}",
+        ),
+        "variance": (
+            np.var,
+            "told, not judged: two decimals are coarser than the spread of the seeds",
+        ),
+        "sum_of_entries": (np.sum, "told, not judged: a sum of entries is no measure of size"),
     }
     for layer, student in STUDENT.items():
         for when, network in ((0, "initial"), (1, "final")):
             weights = [getattr(record, network).weights[layer - 2] for record in findings.records]
-            for name, statistic in statistics.items():
+            for name, (statistic, reason) in statistics.items():
                 seeds = [float(statistic(w)) for w in weights]
                 mean, spread, said = np.mean(seeds), np.std(seeds, ddof=1), getattr(student, name)[when]
                 judged = name == "largest_column_sum"
@@ -364,12 +376,10 @@ def _student(findings: Findings) -> list[Comparison]:
                         0.0,
                         float((said - mean) / spread),
                         None,
-                        "nothing",
+                        "other seeds",
                         3.0 if judged else None,
                         "absolute",
-                        "a further run lies within three sample standard deviations of the seeds' mean"
-                        if judged
-                        else "no norm: told beside the norms that the question is about",
+                        reason,
                     )
                 )
     return told
@@ -399,6 +409,7 @@ def starts(by_example: Examples) -> list[Comparison]:
                 [np.sqrt(record.norm_squared[-1, 0] / record.final.weights[0].size) for record in records],
                 "nothing",
                 "by decay alone the old start would come down to the new one's size; the data hold both above it",
+                unit="weight",
             )
         )
         accuracies.append(
