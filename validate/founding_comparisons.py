@@ -353,7 +353,7 @@ def _student(findings: Findings) -> list[Comparison]:
     statistics: dict[str, tuple[Callable[[Array], Any], str]] = {
         "largest_column_sum": (
             lambda w: np.linalg.norm(w, ord=1),
-            f"one more run of the same kind lies outside three sample standard deviations with probability {outside:.0%}",
+            f"one more run lies outside three sample standard deviations with probability {outside:.0%}",
         ),
         "variance": (
             np.var,
