@@ -90,7 +90,7 @@ def milstein(f: Coefficients, t: float, h: float, y: FloatArray, dW: FloatArray,
             slope = np.where(seen > 0, slope, 0.0)  # a square root's slope is infinite where its diffusion vanishes
         change = 0.5 * slope
     else:
-        b = np.array(np.broadcast_to(b, y.shape))
+        a, b = np.array(a), np.array(np.broadcast_to(b, y.shape))  # the probe overwrites the state they may be
         root = math.sqrt(h)
         probe = y + (a * h + b * root)
         change = (f.diffusion(t, probe) - b) / (2.0 * root)

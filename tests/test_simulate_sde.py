@@ -208,11 +208,16 @@ def test_no_choice_of_blocks_or_processes_changes_a_byte(name, method):
         assert reference.y.tobytes() == solve(LAWS[name], [0.5, 1.0], block_size=block_size, **options).y.tobytes()
 
 
-def test_processes_share_the_work_and_change_no_byte():
-    options = {"method": "euler", "dt": 0.1, "n_paths": 10_000, "rng": 5, "first_passage": 0.4}
+@pytest.mark.parametrize(
+    ("method", "small_steps"),
+    [("euler", {"dt": 0.1, "first_passage": 0.4}), ("srk15", {"dt": 0.1, "first_passage": 0.4}), ("exact", {})],
+)
+def test_processes_share_the_work_and_change_no_byte(method, small_steps):
+    options = {"method": method, "n_paths": 10_000, "rng": 5, "block_size": 4096, **small_steps}
     alone, shared = solve(GBM, **options), solve(GBM, n_jobs=2, **options)
     assert alone.y.tobytes() == shared.y.tobytes()
-    assert alone.first_passage.tobytes() == shared.first_passage.tobytes()
+    if small_steps:
+        assert alone.first_passage.tobytes() == shared.first_passage.tobytes()
 
 
 def test_a_seed_makes_the_run_and_is_in_the_result():
@@ -332,9 +337,12 @@ def test_the_runge_kutta_scheme_integrates_the_motion_that_it_draws():
         assert expected / found == pytest.approx(np.ones((2, 2)), abs=4 * 2 / math.sqrt(n_paths))
 
 
-def test_a_coefficient_may_return_the_state_itself():
-    itself = Problem(lambda _t, y: y, lambda _t, y: y, y0=1.0, t_span=(0, 1))
-    copied = Problem(lambda _t, y: 1.0 * y, lambda _t, y: 1.0 * y, y0=1.0, t_span=(0, 1))
+@pytest.mark.parametrize("derivative", [None, lambda _t, _y: 1.0], ids=["by difference", "given"])
+@pytest.mark.parametrize("positive", [False, True])
+def test_a_coefficient_may_return_the_state_itself(positive, derivative):
+    options = {"y0": 1.0, "t_span": (0, 1), "positive": positive, "diffusion_derivative": derivative}
+    itself = Problem(lambda _t, y: y, lambda _t, y: y, **options)
+    copied = Problem(lambda _t, y: 1.0 * y, lambda _t, y: 1.0 * y, **options)
     paths = brownian_paths(4, 8, 1 / 8, rng=1)
     for method in SCHEMES:
         expected = solve(copied, method=method, dW=paths).y
