@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ __all__ = ["AutoregressiveGradients", "GradientSource", "SampledGradients", "Whi
 Array = NDArray[np.float64]
 
 
+@runtime_checkable
 class GradientSource(Protocol):
     """What makes gradients: a mean of their squared norm, and an endless stream."""
 
@@ -123,6 +124,8 @@ class SampledGradients:
     In a reshuffled epoch every example comes once, so that its mini-batches add up to zero: their gradients are
     anticorrelated within the epoch. Their second moment is (n_examples - batch_size) / (n_examples - 1) times that of
     independent mini-batches.
+
+    All replicas draw from the same examples, each in its own order.
 
     Examples
     --------

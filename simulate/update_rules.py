@@ -8,12 +8,12 @@ before the update).
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InvalidInput, check_choice, check_nonnegative, check_positive
+from ..errors import InvalidInput, check_choice, check_count, check_nonnegative, check_positive
 
 __all__ = ["RULES", "SGD", "Adam", "Decaying", "Lion", "Muon", "RMSprop", "Rule", "SignSGD", "polar_factor"]
 
@@ -22,6 +22,7 @@ State = tuple[Array, ...]
 _COUPLINGS = ("coupled", "decoupled")
 
 
+@runtime_checkable
 class Rule(Protocol):
     """What every rule has: its learning rate, its decay, and a step that changes nothing it is given."""
 
@@ -305,6 +306,7 @@ class Muon(Decaying):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_fractions(momentum=self.momentum)
+        check_count("newton_schulz_steps", self.newton_schulz_steps, least=0)
 
     def step(self, weights: Array, gradient: Array, state: State = ()) -> tuple[Array, State]:
         """Return weights and state (the buffer) after a step."""
@@ -335,7 +337,7 @@ def polar_factor(matrices: Array, newton_schulz_steps: int = 0) -> Array:
     """
     if matrices.ndim < 2:
         raise InvalidInput(f"the weights have shape {matrices.shape}, but must be matrices, (..., n_rows, n_columns)")
-    if not newton_schulz_steps:
+    if not check_count("newton_schulz_steps", newton_schulz_steps, least=0):
         left, _, right = np.linalg.svd(matrices, full_matrices=False)
         return np.asarray(left @ right)
     factor = matrices / (np.linalg.norm(matrices, axis=(-2, -1), keepdims=True) + 1e-7)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -21,12 +21,11 @@ from ..errors import (
     check_rng,
 )
 from .random_gradients import GradientSource
-from .update_rules import Rule, State
+from .update_rules import Muon, Rule, State
 
 __all__ = ["Estimate", "Walk", "walk"]
 
 Array = NDArray[np.float64]
-_CHECK_EVERY = 64  # steps between looks for values that are not finite
 _MEMORIES = 10.0  # default burn-in, in units of 1 / (lr * weight_decay): what is left of the start is exp(-20)
 
 
@@ -85,6 +84,7 @@ class Walk:
     seed: int | Mapping[str, Any] | None
 
 
+@np.errstate(all="ignore")  # a walk that diverges overflows first, and is answered with an error
 def walk(
     rule: Rule,
     gradients: GradientSource,
@@ -107,7 +107,7 @@ def walk(
     gradients : GradientSource
         What draws the gradients; under the symmetry "scale", those at unit norm.
     n_weights : int or (int, int)
-        Weights, or rows and columns of a weight matrix.
+        Weights, or rows and columns of a weight matrix, which Muon needs.
     n_steps : int
         Steps to measure.
     rng : Generator or int
@@ -132,11 +132,13 @@ def walk(
     InvalidInput
         If an argument is outside its range.
     DivergenceError
-        If the weights leave the finite numbers.
+        If the weights, or the fourth power of their norm, leave the finite numbers; it says in which step.
 
     Notes
     -----
-    Standard errors are over replicas; those of ratios to first order in the fluctuations of both parts.
+    Standard errors are over replicas; those of ratios to first order in the fluctuations of both parts. All replicas of
+    `SampledGradients` draw from one set of examples, so that their standard errors are those for that set: how the
+    result varies from set to set is not in them. To see it, repeat the walk with several seeds.
 
     Examples
     --------
@@ -148,7 +150,13 @@ def walk(
     n_steps, n_replicas = check_count("n_steps", n_steps), check_count("n_replicas", n_replicas, least=2)
     max_lag = check_count("max_lag", max_lag, least=0, most=n_steps - 1)
     check_choice("symmetry", symmetry, ("none", "scale"))
+    if not isinstance(rule, Rule):
+        raise InvalidInput(f"rule is {rule!r}, but must be an optimizer, such as SGD(0.1, weight_decay=0.5)")
+    if not isinstance(gradients, GradientSource) or isinstance(gradients, type):
+        raise InvalidInput(f"gradients is {gradients!r}, but must be a source of gradients, such as WhiteGradients()")
     shape = _shape(n_weights)
+    if isinstance(rule, Muon) and len(shape) != 2:
+        raise InvalidInput(f"n_weights is {n_weights!r}, but Muon steps matrices: give (n_rows, n_columns)")
     eps = rule.lr * rule.weight_decay
     if burn_in is None:
         if not eps:
@@ -171,17 +179,19 @@ def walk(
         if symmetry == "scale":
             gradient = _tangential(gradient, weights, squared)
         before, norm_before = weights, squared
-        weights, state = rule.step(weights, gradient, state)
+        try:
+            weights, state = rule.step(weights, gradient, state)
+        except np.linalg.LinAlgError:  # a matrix that is not finite has no polar factor
+            raise _diverged(step, rule) from None
         squared = _inner(weights, weights)
-        if step % _CHECK_EVERY == 0 and not np.all(np.isfinite(squared)):
-            raise DivergenceError(step + 1, 1, asdict(rule))  # type: ignore[call-overload]  # rules are dataclasses
+        if not np.all(np.isfinite(squared * squared)):  # the standard error needs the square too
+            raise _diverged(step, rule)
         if step < burn_in:
             continue
         norms[step - burn_in] = norm_before
         product = _inner(before, weights)
         products += product
-        with np.errstate(invalid="ignore", divide="ignore"):
-            cosine = product / np.sqrt(norm_before * squared)
+        cosine = product / np.sqrt(norm_before * squared)
         angles += np.arccos(np.clip(np.nan_to_num(cosine), -1.0, 1.0)) ** 2
         recent.appendleft((left * before - weights) / rule.lr)
         for lag, update in enumerate(recent):
@@ -207,6 +217,13 @@ def walk(
         n_replicas=n_replicas,
         seed=seed,
     )
+
+
+def _diverged(step: int, rule: Rule) -> DivergenceError:
+    told = {"lr": rule.lr, "weight_decay": rule.weight_decay}
+    if is_dataclass(rule) and not isinstance(rule, type):
+        told = asdict(rule)
+    return DivergenceError(step + 1, 1, told)
 
 
 def _shape(n_weights: int | tuple[int, int]) -> tuple[int, ...]:

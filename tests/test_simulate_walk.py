@@ -400,8 +400,60 @@ def test_without_decay_a_walk_needs_a_burn_in():
 
 
 def test_a_walk_that_diverges_says_where():
-    with pytest.raises(DivergenceError, match=r"diverged at step \d+ .*weight_decay=50"), np.errstate(all="ignore"):
+    with pytest.raises(DivergenceError, match=r"diverged at step \d+ .*weight_decay=50"):
         walk(simulate.SGD(0.1, weight_decay=50.0), WhiteGradients(), n_weights=10, n_steps=2000, rng=1)
+
+
+class BrokenAt:
+    """White gradients, one of which is not a number."""
+
+    power = 1.0
+
+    def __init__(self, step):
+        self.step = step
+
+    def stream(self, rng, n_replicas, shape):
+        for step, gradient in enumerate(WhiteGradients().stream(rng, n_replicas, shape), start=1):
+            yield gradient if step != self.step else np.nan * gradient
+
+
+@pytest.mark.parametrize(
+    "rule", [simulate.SGD(0.1), simulate.Lion(0.1), simulate.Muon(0.1)], ids=["sgd", "lion", "muon"]
+)
+@pytest.mark.parametrize("step", [1, 20, 30])
+def test_a_gradient_that_is_not_a_number_is_told_with_its_step(rule, step):
+    with pytest.raises(DivergenceError, match=f"diverged at step {step} in .*lr=0.1"):
+        walk(rule, BrokenAt(step), n_weights=(3, 4), n_steps=20, burn_in=10, rng=1)
+
+
+def test_a_rule_of_one_s_own_may_diverge_too():
+    class Doubling:
+        lr, weight_decay, coupling = 1.0, 0.5, "coupled"
+
+        def step(self, weights, gradient, state=()):
+            return 2 * weights + gradient, state
+
+    with pytest.raises(DivergenceError, match=r"diverged at step \d+ .*\(lr=1.0, weight_decay=0.5\)"):
+        walk(Doubling(), WhiteGradients(), n_weights=10, n_steps=2000, rng=1)
+
+
+def test_muon_wants_the_shape_of_its_matrix():
+    with pytest.raises(InvalidInput, match=r"n_weights is 10, but Muon steps matrices: give \(n_rows, n_columns\)"):
+        walk(simulate.Muon(0.1, weight_decay=1.0), WhiteGradients(), n_weights=10, n_steps=20, rng=1)
+
+
+@pytest.mark.parametrize(
+    ("rule", "gradients", "message"),
+    [
+        ("sgd", WhiteGradients(), r"rule is 'sgd', but must be an optimizer, such as SGD\("),
+        (simulate.SGD, WhiteGradients(), "rule is <class .*SGD'>, but must be an optimizer"),
+        (simulate.SGD(0.1), "white", r"gradients is 'white', but must be a source of gradients, such as White"),
+        (simulate.SGD(0.1), WhiteGradients, "gradients is <class .*WhiteGradients'>, but must be a source"),
+    ],
+)
+def test_a_walk_needs_a_rule_and_a_source(rule, gradients, message):
+    with pytest.raises(InvalidInput, match=message):
+        walk(rule, gradients, n_weights=10, n_steps=20, burn_in=1, rng=1)
 
 
 @pytest.mark.parametrize(
@@ -415,6 +467,9 @@ def test_a_walk_that_diverges_says_where():
         (lambda: simulate.SGD(0.1, nesterov=True), "needs a momentum above 0 and no dampening"),
         (lambda: simulate.Adam(0.1, beta2=1.0), "beta2 is 1.0, but must be"),
         (lambda: simulate.Muon(0.1).step(np.ones(3), np.ones(3)), "shape \\(3,\\), but must be matrices"),
+        (lambda: simulate.Muon(0.1, newton_schulz_steps="x"), "newton_schulz_steps is 'x', but must be a whole number"),
+        (lambda: simulate.Muon(0.1, newton_schulz_steps=-1), "newton_schulz_steps is -1, but must be a whole number"),
+        (lambda: simulate.polar_factor(np.eye(2), -1), "newton_schulz_steps is -1, but must be a whole number"),
         (lambda: simulate.filtered_gradient(theory.ADAM, 0.1), "must be a LinearOptimizer"),
         (lambda: simulate.filtered_gradient(theory.EMA, 0.1), "missing: momentum"),
         (lambda: simulate.filtered_gradient(theory.EMA, 0.1, momentum=1.5), "needs momentum < 1"),
