@@ -287,3 +287,29 @@ def test_what_modules_of_theory_export_is_there_once():
         module = importlib.import_module(f"weightdecay.{name}")
         assert len(set(module.__all__)) == len(module.__all__)
         assert all(hasattr(module, public) for public in module.__all__)
+
+
+def _with_text(part, text):
+    flow = theory.derive("norm-flow")
+    step, stability = flow.steps[0], flow.stability[0]
+    return {
+        "step": lambda: dataclasses.replace(flow, steps=(dataclasses.replace(step, expression=text), *flow.steps[1:])),
+        "equation": lambda: dataclasses.replace(flow, equation=text),
+        "result": lambda: dataclasses.replace(flow, results={**flow.results, "rate": text}),
+        "unknown": lambda: dataclasses.replace(flow, fixed_points=({text: sp.S.One},)),
+        "value": lambda: dataclasses.replace(flow, fixed_points=({sp.Symbol("norm_squared"): text},)),
+        "state": lambda: dataclasses.replace(flow, stability=(dataclasses.replace(stability, state=text),)),
+        "jacobian": lambda: dataclasses.replace(flow, stability=(dataclasses.replace(stability, jacobian=text),)),
+        "stable": lambda: dataclasses.replace(flow, stability=(dataclasses.replace(stability, stable=text),)),
+        "condition": lambda: dataclasses.replace(flow, conditions=(theory.Condition(text, "why"),)),
+    }[part]
+
+
+@pytest.mark.parametrize(
+    "part", ["step", "equation", "result", "unknown", "value", "state", "jacobian", "stable", "condition"]
+)
+def test_text_in_the_place_of_a_formula_is_refused_and_never_run(part, tmp_path):
+    written = tmp_path / "ran"
+    with pytest.raises(InvalidInput, match=r"must be a SymPy"):
+        _with_text(part, f"__import__('pathlib').Path({str(written)!r}).touch()")().check()
+    assert not written.exists()

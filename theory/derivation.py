@@ -119,7 +119,8 @@ class Derivation:
     Notes
     -----
     `check` proves every step again, from its own expression and those before it; then that the equation and every
-    result are among the steps, that each fixed point fulfils the equation, and that each stability is the Jacobian's.
+    result are among the steps, that each fixed point fulfils the equation, that each stability is the Jacobian's, and
+    the conditions that carry a proof.
 
     Examples
     --------
@@ -147,16 +148,25 @@ class Derivation:
         """Freeze the mappings and refuse an incomplete derivation."""
         object.__setattr__(self, "results", MappingProxyType(dict(self.results)))
         object.__setattr__(self, "fixed_points", tuple(MappingProxyType(dict(point)) for point in self.fixed_points))
-        if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", self.name):
+        if not isinstance(self.name, str) or not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", self.name):
             raise errors.InvalidInput(f"a derivation is named {self.name!r}, but must have a name in kebab-case")
         for part in ("assumptions", "steps", "results", "references"):
             if not getattr(self, part):
                 raise errors.InvalidInput(
                     f"derivation {self.name!r} has no {part}; a derivation is complete from the start"
                 )
+        for where, part in self._parts():
+            if not isinstance(part, (sp.Basic, sp.MatrixBase, bool, int, float)):
+                raise errors.InvalidInput(
+                    f"{where} of derivation {self.name!r} is {part!r}, but must be a SymPy object, a bool or a number; "
+                    "text is never evaluated"
+                )
         keys = [step.key for step in self.steps]
-        if len(set(keys)) < len(keys):
-            raise errors.InvalidInput(f"derivation {self.name!r} uses a step key twice: {', '.join(keys)}")
+        if len({*keys, "conditions"}) <= len(keys):
+            raise errors.InvalidInput(
+                f"derivation {self.name!r} uses a step key twice, or the key 'conditions', which is taken: "
+                f"{', '.join(keys)}"
+            )
         unnamed = {name for expression in self._expressions() for name in _names_in(expression)} - self.symbols.keys()
         if unnamed:
             raise errors.InvalidInput(
@@ -164,18 +174,20 @@ class Derivation:
                 f"{', '.join(sorted(unnamed))}"
             )
 
-    def _expressions(self) -> list[Any]:
-        points = [side for point in self.fixed_points for item in point.items() for side in item]
-        parts = [side for part in self.stability for side in (part.jacobian, part.stable)]
-        relations = [condition.relation for condition in self.conditions]
+    def _parts(self) -> list[tuple[str, Any]]:
+        """Return everything that SymPy gets to see, each with the words for where it stands."""
         return [
-            *(step.expression for step in self.steps),
-            self.equation,
-            *self.results.values(),
-            *points,
-            *map(sp.sympify, parts),
-            *relations,
+            *((f"the step {step.key!r}", step.expression) for step in self.steps),
+            ("the equation", self.equation),
+            *((f"the result {name!r}", result) for name, result in self.results.items()),
+            *(("a fixed point", side) for point in self.fixed_points for item in point.items() for side in item),
+            *(("a stability", side) for part in self.stability for side in (part.state, part.jacobian, part.stable)),
+            *(("a condition", condition.relation) for condition in self.conditions),
+            *(("a quantity", line.symbol) for line in self.quantities),
         ]
+
+    def _expressions(self) -> list[Any]:
+        return [sp.sympify(part, strict=True) for where, part in self._parts() if where != "a quantity"]
 
     @property
     def symbols(self) -> Mapping[str, Quantity]:
@@ -209,7 +221,7 @@ class Derivation:
         earlier: dict[str, Any] = {}
         for place, step in enumerate(self.steps):
             if place >= start:
-                for residual in self._residuals(step, MappingProxyType(earlier)):
+                for residual in self._residuals(step.sentence, step.proof, step.expression, earlier):
                     self._require(step.sentence, residual)
             earlier[step.key] = step.expression
         proven = [step.expression for step in self.steps]
@@ -224,25 +236,34 @@ class Derivation:
             self._require(f"{values} is a fixed point of the equation", put_back)
         for part in self.stability:
             self._check_stability(part)
+        earlier["conditions"] = sp.And(*(condition.relation for condition in self.conditions))
+        for condition in self.conditions:
+            if condition.proof:
+                sentence = f"{condition.relation}: {condition.sentence}"
+                for residual in self._residuals(sentence, condition.proof, condition.relation, earlier):
+                    self._require(sentence, residual)
 
-    def _residuals(self, step: Step, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
+    def _residuals(self, sentence: str, proof: Proof, expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
         try:
-            return tuple(step.proof.residual(step.expression, earlier))
+            return tuple(proof.residual(expression, MappingProxyType(earlier)))
         except _NOT_OF_THE_FORM as error:
-            raise errors.ProofError(self.name, step.sentence, f"{type(error).__name__}: {error}") from error
+            raise errors.ProofError(self.name, sentence, f"{type(error).__name__}: {error}") from error
 
     def _check_stability(self, part: Stability) -> None:
         point = self.fixed_points[part.fixed_point]
         slope = sp.powsimp(sp.expand(sp.diff(self.equation.rhs, part.state))).subs(point)
         self._require(f"the Jacobian at the fixed point is {part.jacobian}", slope - part.jacobian)
-        stable = sp.sympify(part.stable)
+        stable = sp.sympify(part.stable, strict=True)
+        jacobian = sp.sympify(part.jacobian, strict=True)
         tried = 0
-        for values in rational_points(part.jacobian.free_symbols | stable.free_symbols, 20):
+        for values in rational_points(jacobian.free_symbols | stable.free_symbols, 20):
             if all(condition.relation.subs(values) != sp.false for condition in self.conditions):
                 tried += 1
-                slope = part.jacobian.subs(values)
+                slope = jacobian.subs(values)
                 dies_out = slope < 0 if part.kind == "flow" else slope**2 < 1
-                self._require(part.sentence, sp.true if sp.sympify(dies_out) == stable.subs(values) else sp.false)
+                self._require(
+                    part.sentence, sp.true if sp.sympify(dies_out, strict=True) == stable.subs(values) else sp.false
+                )
         self._require(part.sentence, sp.true if tried else sp.false)
 
     def _require(self, sentence: str, residual: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sympy.codegen.cfunctions import expm1, log1p
 
 from ..errors import InvalidInput
+from .proofs import Proof
 
 __all__ = ["Condition", "compiled", "evaluate"]
 
@@ -38,10 +39,27 @@ class Condition:
         Such as ``lr * weight_decay < 1``.
     sentence : str
         Why, as a clause: "beyond it a step of decay turns the weights round".
+    proof : Proof, optional
+        How the condition is verified. Its residual gets the relation, and the steps of the derivation by key with the
+        conjunction of all its conditions as "conditions". Without one the condition says where the authors looked.
+
+    Raises
+    ------
+    InvalidInput
+        If the relation is none.
     """
 
     relation: Any
     sentence: str
+    proof: Proof | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse text, which SymPy would evaluate."""
+        if not isinstance(self.relation, (bool, sp.logic.boolalg.Boolean)):
+            raise InvalidInput(
+                f"the relation of a condition is {self.relation!r}, but must be a SymPy relation such as lr < 1; "
+                "text is never evaluated"
+            )
 
 
 def evaluate(
