@@ -53,6 +53,30 @@ def test_all_conventions_share_the_factor_of_an_epoch(name):
     assert np.exp(-0.05) == pytest.approx(factor, rel=1e-6)
 
 
+@pytest.mark.parametrize("name", theory.CONVENTIONS)
+def test_all_conventions_share_the_time_constant_of_nielsens_run(name):
+    claim = theory.derive(f"convention-{name}")
+    for result, expected in (("time_constant_steps", 1e5), ("time_constant_epochs", 20)):
+        arguments = {key: RUN[key] for key in claim.arguments(result) if key in RUN}
+        assert expected == pytest.approx(
+            claim.numeric(result, **arguments, **{theory.CONVENTIONS[name]: FOUNDING[name]})
+        )
+
+
+def test_pytorchs_convention_is_also_that_of_adamw():
+    claim = theory.derive("convention-pytorch")
+    assert all(program in claim.title for program in ("SGD", "AdamW", "optax.adamw"))
+    assert any("weight_decay times lr" in sentence for sentence in claim.assumptions)
+
+
+@pytest.mark.parametrize("name", theory.CONVENTIONS)
+def test_that_means_over_outputs_change_the_run_is_said(name):
+    assert any(
+        "over the outputs" in sentence and "mean" in sentence
+        for sentence in theory.derive(f"convention-{name}").assumptions
+    )
+
+
 @given(
     st.floats(1e-9, 1e3),
     st.sampled_from(sorted(theory.CONVENTIONS)),

@@ -77,6 +77,26 @@ _PER_EPOCH = quantity(
     "what an epoch leaves of a weight without gradient",
     positive=True,
 )
+_TIME_STEPS = quantity(
+    "time_constant_steps",
+    "\\tau_{\\mathrm{steps}}",
+    "τ_steps",
+    "steps",
+    "steps in which decay alone takes a weight to 1/e",
+    positive=True,
+)
+_TIME_EPOCHS = quantity(
+    "time_constant_epochs",
+    "\\tau_{\\mathrm{epochs}}",
+    "τ_epochs",
+    "epochs",
+    "the same time in epochs",
+    positive=True,
+)
+_SAME_LOSS = (
+    "The loss is the same in both programs. Nielsen sums it over the outputs; a reduction called mean that also "
+    "divides by the number of outputs makes the gradient that much smaller: equal decay is not yet an equal run."
+)
 _OWN = (
     _LR_MAX,
     _ALPHA,
@@ -91,6 +111,8 @@ _OWN = (
     _SLOPE,
     _PER_STEP,
     _PER_EPOCH,
+    _TIME_STEPS,
+    _TIME_EPOCHS,
 )
 _w, _g, _next = _WEIGHT.symbol, _GRADIENT.symbol, _NEXT.symbol
 
@@ -104,6 +126,7 @@ def _as_pytorch(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
 def _common(weight_decay: Any, parameter: Any) -> tuple[Step, ...]:
     """Return the steps that every convention ends with."""
     inverse = sp.solve(weight_decay - _weight_decay, parameter)[0]
+    per_step = sp.expand(_lr * weight_decay)
     return (
         Step(
             "weight-decay",
@@ -125,7 +148,7 @@ def _common(weight_decay: Any, parameter: Any) -> tuple[Step, ...]:
         Step(
             "per-step",
             "A step takes this part of a weight,",
-            equation(_PER_STEP.symbol, sp.expand(_lr * weight_decay)),
+            equation(_PER_STEP.symbol, per_step),
             proof(
                 "one less what the step leaves of a weight without gradient",
                 lambda expression, earlier: (sp.expand(1 - earlier["step"].rhs.subs(_g, 0) / _w - expression.rhs),),
@@ -134,10 +157,36 @@ def _common(weight_decay: Any, parameter: Any) -> tuple[Step, ...]:
         Step(
             "per-epoch",
             "and an epoch leaves this.",
-            equation(_PER_EPOCH.symbol, (1 - sp.expand(_lr * weight_decay)) ** (_n_train / _batch_size)),
+            equation(_PER_EPOCH.symbol, (1 - per_step) ** (_n_train / _batch_size)),
             by_derivation("decay-per-epoch", "factor_exact", "weight-decay"),
         ),
+        Step(
+            "time-steps",
+            "Without gradient a weight falls to 1/e, to leading order in the decay per step, within",
+            equation(_TIME_STEPS.symbol, 1 / per_step),
+            proof(
+                "limit of what that many steps leave for a decay per step to zero",
+                lambda expression, earlier: (_left_after(expression.rhs, 1 - earlier["per-step"].rhs) - sp.exp(-1),),
+            ),
+        ),
+        Step(
+            "time-epochs",
+            "steps, which in epochs is",
+            equation(_TIME_EPOCHS.symbol, _batch_size / (_n_train * per_step)),
+            proof(
+                "limit of what that many epochs leave for a decay per step to zero",
+                lambda expression, earlier: (_left_after(expression.rhs, earlier["per-epoch"].rhs) - sp.exp(-1),),
+            ),
+        ),
     )
+
+
+def _left_after(time: Any, factor: Any) -> Any:
+    """Return the limit of factor**time for a learning rate to zero, at which the decay per step goes to zero."""
+    base, exponent = factor.as_base_exp()
+    small = sp.Dummy("small", positive=True)
+    slow = {_lr: small * _lr}
+    return sp.exp(sp.limit((time * exponent).subs(slow) * sp.log(base.subs(slow)), small, 0))
 
 
 def _build(
@@ -154,7 +203,7 @@ def _build(
     return Derivation(
         name=f"convention-{name}",
         title=f"What the decay parameter of {program} means",
-        assumptions=("One step of plain SGD; the loss itself is the same in both programs.", *assumptions),
+        assumptions=("One step of plain SGD, unless said otherwise.", _SAME_LOSS, *assumptions),
         steps=steps,
         equation=found["weight-decay"],
         results={
@@ -162,6 +211,8 @@ def _build(
             str(parameter): found["parameter"].rhs,
             "decay_per_step": found["per-step"].rhs,
             "factor_per_epoch": found["per-epoch"].rhs,
+            "time_constant_steps": found["time-steps"].rhs,
+            "time_constant_epochs": found["time-epochs"].rhs,
         },
         zero_allowed=frozenset({str(parameter), "weight_decay"}),
         references=keys,
@@ -169,7 +220,15 @@ def _build(
     )
 
 
-def _penalized(name: str, program: str, parameter: Any, penalty: Any, said: str, *keys: str) -> Derivation:
+def _penalized(
+    name: str,
+    program: str,
+    parameter: Any,
+    penalty: Any,
+    said: str,
+    *keys: str,
+    assumptions: tuple[str, ...] = (),
+) -> Derivation:
     """Return the derivation of a convention that adds a penalty to the loss."""
     slope = sp.diff(penalty, _w)
     first = (
@@ -193,7 +252,7 @@ def _penalized(name: str, program: str, parameter: Any, penalty: Any, said: str,
             ),
         ),
     )
-    return _build(name, program, parameter, sp.simplify(slope / _w), first, (), *keys)
+    return _build(name, program, parameter, sp.simplify(slope / _w), first, assumptions, *keys)
 
 
 def _by_rule(
@@ -226,7 +285,19 @@ def _nielsen() -> Derivation:
 @derivation("convention-pytorch")
 def _pytorch() -> Derivation:
     said = "PyTorch's SGD adds weight_decay times the weight to the gradient, the slope of half the sum of squares:"
-    return _penalized("pytorch", "PyTorch's SGD", _TORCH.symbol, _TORCH.symbol / 2 * _w**2, said, "loshchilov2019")
+    return _penalized(
+        "pytorch",
+        "PyTorch's SGD and AdamW and of optax.adamw",
+        _TORCH.symbol,
+        _TORCH.symbol / 2 * _w**2,
+        said,
+        "loshchilov2019",
+        assumptions=(
+            "PyTorch's AdamW and optax.adamw have no penalty: they take weight_decay times lr of the weight as part of "
+            "the step. That is the same decay per step, so that all results hold for them; only the gradient's part of "
+            "the step is another.",
+        ),
+    )
 
 
 @derivation("convention-keras")
