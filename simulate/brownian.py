@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InvalidInput, check_count, check_positive
+from ..errors import InvalidInput, check_count, check_positive, check_rng
 from .problem import FloatArray
 
 __all__ = ["GROUP", "BrownianPaths", "brownian_paths", "group_streams", "integrate_motion"]
@@ -106,7 +106,7 @@ def brownian_paths(
     """
     shape = (check_count("n_paths", n_paths), check_count("n_steps", n_steps), check_count("n_noise", n_noise))
     h = check_positive("dt", dt)
-    generator = np.random.default_rng(rng)
+    generator = np.random.default_rng() if rng is None else check_rng(rng)
     dW = np.sqrt(h) * generator.standard_normal(shape)
     dZ = generator.standard_normal(shape)
     integrate_motion(dW, dZ, h)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import InvalidInput
 from ..theory import LinearOptimizer
+from .problem import check_array
 from .update_rules import Array, Decaying, State
 
 __all__ = ["FilteredGradient", "filtered_gradient"]
@@ -37,6 +38,9 @@ class FilteredGradient(Decaying):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name in ("numerator", "denominator"):
+            values = check_array(name, getattr(self, name), "finite coefficients, such as (1.0, -0.9)", ndim=1)
+            object.__setattr__(self, name, tuple(values.tolist()))
         if not self.numerator or not self.denominator or self.denominator[0] != 1.0:
             raise InvalidInput(
                 f"the filter has numerator {self.numerator} and denominator {self.denominator}, "

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from ..errors import InvalidInput, check_count, check_nonnegative, check_positive
+from ..errors import InvalidInput, check_count, check_finite, check_positive
 from ..theory import derive
 from .coefficients import Affine, Power
 from .derived import compiled
-from .problem import FloatArray, Problem
+from .problem import FloatArray, Problem, check_initial_state, check_span
 
 __all__ = ["cox_ingersoll_ross", "geometric_brownian_motion", "isotropic_noise_norm", "ornstein_uhlenbeck"]
 
@@ -30,7 +30,7 @@ def ornstein_uhlenbeck(
     level : float
         Where it returns to.
     volatility : float, 1 / sqrt(time)
-        Strength of the noise, 0 or above.
+        Strength of the noise, above 0: without noise the state has no density, and `Problem` poses the equation.
     y0, t_span
         As in `Problem`.
 
@@ -55,9 +55,9 @@ def ornstein_uhlenbeck(
     >>> round(float(weight.law(1.0).mean()[0]), 6)
     0.735759
     """
-    rate, volatility = check_positive("rate", rate), check_nonnegative("volatility", volatility)
-    level = _finite("level", level)
-    start = float(t_span[0])
+    rate, volatility = check_positive("rate", rate), check_positive("volatility", volatility)
+    level = check_finite("level", level)
+    start, origin = check_span(t_span)[0], check_initial_state(y0, positive=False)
     law = derive("ornstein-uhlenbeck-transition")
     mean, spread = compiled(law, "mean_state"), compiled(law, "spread")
 
@@ -78,7 +78,7 @@ def ornstein_uhlenbeck(
         t_span=t_span,
         diffusion_derivative=lambda _t, _y: 0.0,
         transition=transition,
-        law=lambda t: stats.norm(*moments(np.atleast_1d(np.asarray(y0, dtype=np.float64)), t - start)),
+        law=lambda t: stats.norm(*moments(origin, _elapsed(t, start))),
     )
 
 
@@ -121,7 +121,7 @@ def cox_ingersoll_ross(
     """
     rate, level = check_positive("rate", rate), check_positive("level", level)
     volatility = check_positive("volatility", volatility)
-    start = float(t_span[0])
+    start, origin = check_span(t_span)[0], check_initial_state(y0, positive=False)
     diffusion = Power(volatility, 0.5)
     theory = derive("cox-ingersoll-ross-transition")
     freedom = float(theory.numeric("degrees", return_rate=rate, level=level, volatility=volatility))
@@ -136,7 +136,7 @@ def cox_ingersoll_ross(
         return scale * rng.noncentral_chisquare(freedom, rest)
 
     def law(t: float) -> Any:
-        scale, rest = scale_and_rest(np.atleast_1d(np.asarray(y0, dtype=np.float64)), t - start)
+        scale, rest = scale_and_rest(origin, _elapsed(t, start))
         return stats.ncx2(freedom, rest, scale=scale)
 
     return Problem(
@@ -185,9 +185,8 @@ def geometric_brownian_motion(
     >>> round(float(price.exact(1.0, 0.0)[0]), 6)  # along a path that comes back to 0
     0.324652
     """
-    growth, volatility = _finite("growth", growth), check_positive("volatility", volatility)
-    start = float(t_span[0])
-    origin = np.atleast_1d(np.asarray(y0, dtype=np.float64))
+    growth, volatility = check_finite("growth", growth), check_positive("volatility", volatility)
+    start, origin = check_span(t_span)[0], check_initial_state(y0, positive=False)
     theory = derive("geometric-brownian-transition")
     path, median, spread = (compiled(theory, name) for name in ("state", "median", "log_spread"))
 
@@ -196,7 +195,9 @@ def geometric_brownian_motion(
         return np.asarray(path(brownian=brownian, state_start=y, **values))
 
     def law(t: float) -> Any:
-        values = {"volatility": volatility, "time": t - start}
+        if np.any(origin <= 0):
+            raise InvalidInput(f"y0 is {origin.tolist()}, but its law is lognormal only from a state above 0")
+        values = {"volatility": volatility, "time": _elapsed(t, start)}
         return stats.lognorm(spread(**values), scale=median(growth=growth, state_start=origin, **values))
 
     return Problem(
@@ -271,8 +272,7 @@ def isotropic_noise_norm(
     )
 
 
-def _finite(name: str, value: float) -> float:
-    number = float(value)
-    if not math.isfinite(number):
-        raise InvalidInput(f"{name} is {number}, but must be a finite number")
-    return number
+def _elapsed(t: float, start: float) -> float:
+    if not check_finite("t", t) > start:
+        raise InvalidInput(f"t is {t:g}, but the state has a density only after the start, {start:g}")
+    return float(t) - start

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import IntegrationError, InvalidInput
+from ..errors import IntegrationError, InvalidInput, check_count
 
-__all__ = ["Problem", "Solution", "Status"]
+__all__ = ["Problem", "Solution", "Status", "check_array", "check_initial_state", "check_span"]
 
 FloatArray = NDArray[np.float64]
 Coefficient = Callable[[float, FloatArray], Any]
@@ -53,8 +53,8 @@ class Problem:
     Raises
     ------
     InvalidInput
-        If a shape does not fit (the message names the one wanted), y0 is not finite or negative where it must not be,
-        or t_span does not rise.
+        If a function or number is something else, a shape does not fit (the message names the one wanted), y0 is not
+        finite or negative where it must not be, or t_span does not rise.
     IntegrationError
         If a coefficient is not finite at the start.
 
@@ -88,10 +88,15 @@ class Problem:
     n_noise: int = field(init=False)
 
     def __post_init__(self) -> None:
-        start, end = _span(self.t_span)
-        y0 = _state(self.y0, self.positive)
+        for name in ("drift", "diffusion", "exact", "diffusion_derivative", "transition", "law"):
+            function = getattr(self, name)
+            if not (callable(function) or (function is None and name != "drift")):
+                raise InvalidInput(f"{name} is {function!r}, but must be a function, as help(Problem) says")
+        start, end = check_span(self.t_span)
+        y0 = check_initial_state(self.y0, positive=self.positive)
+        breaks = check_array("breaks", self.breaks, "finite times, such as (0.5,)", ndim=1)
         values: dict[str, Any] = {"t_span": (start, end), "y0": y0, "noise": "none", "n_noise": 0}
-        values["breaks"] = tuple(sorted({float(t) for t in self.breaks if start < t < end}))
+        values["breaks"] = tuple(sorted({float(t) for t in breaks if start < t < end}))
         for name, value in values.items():
             object.__setattr__(self, name, value)
         rows = self.rows()
@@ -201,13 +206,14 @@ class Solution:
         return np.asarray(self._paths(least=2).var(axis=0, ddof=1))
 
     def moment(self, order: int) -> FloatArray:
-        """Return the mean of the given power of the state, shape (n_times, dim)."""
+        """Return the mean of the given whole power of the state, shape (n_times, dim)."""
+        order = check_count("order", order, least=0)
         return np.asarray((self._paths() ** order).mean(axis=0))
 
     def quantiles(self, probabilities: ArrayLike) -> FloatArray:
         """Return quantiles over paths, shape (n_probabilities, n_times, dim)."""
-        wanted = np.atleast_1d(np.asarray(probabilities, dtype=np.float64))
-        if not np.all((wanted >= 0) & (wanted <= 1)):
+        wanted = np.atleast_1d(check_array("probabilities", probabilities, "numbers from 0 to 1"))
+        if wanted.ndim != 1 or not np.all((wanted >= 0) & (wanted <= 1)):
             raise InvalidInput(f"probabilities are {wanted.tolist()}, but must lie from 0 to 1")
         return np.asarray(np.quantile(self._paths(), wanted, axis=0))
 
@@ -215,8 +221,19 @@ class Solution:
         self, bins: int | ArrayLike = 50, *, time_index: int = -1, component: int = 0
     ) -> tuple[FloatArray, FloatArray]:
         """Return the density of one component at one time over paths, and the edges of its bins."""
-        density, edges = np.histogram(self._paths()[:, time_index, component], bins=bins, density=True)
-        return density, edges
+        _, n_times, dim = self._paths().shape
+        time_index = check_count("time_index", time_index, least=-n_times, most=n_times - 1)
+        component = check_count("component", component, least=-dim, most=dim - 1)
+        if np.ndim(bins) == 0:
+            bins = check_count("bins", bins)
+        else:
+            bins = check_array("bins", bins, "a number of bins, or their edges", ndim=1)
+            if bins.size < 2 or not np.all(np.diff(bins) > 0):
+                raise InvalidInput(f"bins has edges {bins.tolist()}, but needs at least two, and they must rise")
+        counts, edges = np.histogram(self._paths()[:, time_index, component], bins=bins)
+        if not counts.any():
+            raise InvalidInput(f"no path lies between the edges {edges[0]:g} and {edges[-1]:g}; give wider bins")
+        return counts / counts.sum() / np.diff(edges), edges
 
     def _paths(self, least: int = 1) -> FloatArray:
         if self.y.ndim != 3 or self.y.shape[0] < least:
@@ -236,24 +253,37 @@ def not_finite(name: str, t: float, y: FloatArray, value: Any) -> str:
     return f"{name}(t, y) is {found} at t={t:g}, y={state}, but must be finite"
 
 
-def _span(t_span: Any) -> tuple[float, float]:
+def check_array(name: str, value: object, wanted: str, *, ndim: int | None = None, finite: bool = True) -> FloatArray:
+    """Return a new array of the value if it is made of real numbers, finite ones unless said otherwise.
+
+    >>> check_array("breaks", (1, 2), "times")
+    array([1., 2.])
+    """
     try:
-        start, end = (float(t) for t in t_span)
-    except (TypeError, ValueError):
-        raise InvalidInput(f"t_span is {t_span!r}, but must be two numbers (start, end)") from None
+        array = np.array(value)
+    except (TypeError, ValueError):  # rows of several lengths
+        array = np.array(None)
+    fits = array.dtype.kind in "iuf" and (ndim is None or array.ndim == ndim)
+    if not fits or (finite and not np.all(np.isfinite(array))):
+        raise InvalidInput(f"{name} is {value!r}, but must be {wanted}")
+    return array.astype(np.float64)
+
+
+def check_span(t_span: Any) -> tuple[float, float]:
+    """Return start and end of a time span as floats, if they rise."""
+    times = check_array("t_span", t_span, "two numbers (start, end)", finite=False)
+    if times.shape != (2,):
+        raise InvalidInput(f"t_span is {t_span!r}, but must be two numbers (start, end)")
+    start, end = (float(t) for t in times)
     if not (np.isfinite(start) and np.isfinite(end) and start < end):
         raise InvalidInput(f"t_span is ({start:g}, {end:g}), but must be finite and rise from start to end")
     return start, end
 
 
-def _state(y0: ArrayLike, positive: bool) -> FloatArray:
-    try:
-        state = np.array(y0)
-        if state.dtype.kind not in "iuf":
-            raise TypeError
-    except (TypeError, ValueError):
-        raise InvalidInput(f"y0 is {y0!r}, but must be real numbers of shape (dim,) or (n_paths, dim)") from None
-    state = np.atleast_1d(state.astype(np.float64))
+def check_initial_state(y0: ArrayLike, *, positive: bool) -> FloatArray:
+    """Return the initial state as a read-only array of shape (dim,) or (n_paths, dim)."""
+    state = check_array("y0", y0, "real numbers of shape (dim,) or (n_paths, dim)", finite=False)
+    state = np.atleast_1d(state)
     if state.ndim > 2 or state.size == 0:
         raise InvalidInput(f"y0 has shape {state.shape}, but must have shape (dim,) or (n_paths, dim)")
     if not np.all(np.isfinite(state)):

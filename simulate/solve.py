@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..errors import InvalidInput, check_choice, check_count, check_positive
+from ..errors import InvalidInput, check_choice, check_count, check_finite, check_positive
 from .brownian import GROUP, BrownianPaths
 from .ensemble import Plan, plan_pieces, run_ensemble
 from .ode import ODE_METHODS, integrate
-from .problem import FloatArray, Problem, Solution
+from .problem import FloatArray, Problem, Solution, check_array
 from .sde_schemes import SCHEMES, Scheme
 
 __all__ = ["solve"]
@@ -31,7 +33,7 @@ def solve(
     n_jobs: int = 1,
     rtol: float = 1e-8,
     atol: float | None = None,
-    events: Sequence[Callable[..., float]] = (),
+    events: Callable[..., float] | Sequence[Callable[..., float]] = (),
     dense_output: bool = False,
     max_steps: int = 20_000,
     progress: Callable[[int, int], object] | None = None,
@@ -49,7 +51,7 @@ def solve(
         For ordinary equations "LSODA" (the default), "RK45", "RK23", "DOP853", "Radau", "BDF" of SciPy; for stochastic
         ones "euler" (the default), "milstein", "srk15", or "exact" (drawn from the known transition law).
     dt : float, optional
-        Longest step of a stochastic method; "exact" needs none.
+        Longest step of a stochastic method; "exact" needs none, and `dW` has its own.
     n_paths : int, optional
         Paths of a stochastic equation; may be left out if y0 has several rows or `dW` is given.
     rng : Generator or int, optional
@@ -65,7 +67,7 @@ def solve(
     rtol, atol : float, optional
         Tolerances of the solvers for ordinary equations; atol is by default 1e-4 rtol times the largest initial value,
         or 1e-4 rtol if all are 0.
-    events : sequence of callable, optional
+    events : callable or sequence of callable, optional
         SciPy's events for ordinary equations, such as those of `weightdecay.simulate.events`.
     dense_output : bool, optional
         Whether the solution shall have ``sol(t)``, for ordinary equations.
@@ -95,28 +97,35 @@ def solve(
     >>> solve(walk, dt=0.1, n_paths=3, rng=1).y.shape
     (3, 1, 1)
     """
+    if not isinstance(problem, Problem):
+        raise InvalidInput(f"problem is {problem!r}, but must be a Problem")
     times = None if t_eval is None else _times(problem, t_eval)
+    events = _events(events)
+    rtol, max_steps = check_positive("rtol", rtol), check_count("max_steps", max_steps)
+    dt, atol = (value if value is None else check_positive(name, value) for name, value in (("dt", dt), ("atol", atol)))
+    n_paths, n_jobs = check_count("n_paths", n_paths), check_count("n_jobs", n_jobs)
     if problem.diffusion is None:
-        unused = {"dt": dt, "dW": dW, "first_passage": first_passage}
-        given = [name for name, value in unused.items() if value is not None] + (["n_paths"] if n_paths != 1 else [])
+        unused = {"dt": dt, "dW": dW, "first_passage": first_passage, "rng": rng, "progress": progress}
+        given = [name for name, value in unused.items() if value is not None]
+        given += [name for name, value in {"n_paths": n_paths, "n_jobs": n_jobs}.items() if value != 1]
         if given:
             raise InvalidInput(f"{given[0]} is for stochastic problems, but this one has no diffusion; leave it out")
         return integrate(
-            problem,
+            _with_drift_of_one_shape(problem),
             times,
             method=check_choice("method of an ordinary equation", method or "LSODA", ODE_METHODS),
-            rtol=check_positive("rtol", rtol),
-            atol=None if atol is None else check_positive("atol", atol),
+            rtol=rtol,
+            atol=atol,
             events=events,
             dense_output=dense_output,
-            max_steps=check_count("max_steps", max_steps),
+            max_steps=max_steps,
         )
     if events or dense_output:
         what = "dense_output" if dense_output else "events"
         raise InvalidInput(f"{what} is for problems without diffusion; use t_eval or first_passage for this one")
     method = check_choice("method of a stochastic equation", method or "euler", (*SCHEMES, "exact"))
     times = np.array([problem.t_span[1]]) if times is None else times
-    level = None if first_passage is None else _level(first_passage)
+    level = None if first_passage is None else check_finite("first_passage", first_passage)
     paths = None if dW is None else _shared(problem, dW, method)
     plan = _plan(problem, times, method, dt, paths, level)
     return run_ensemble(
@@ -126,7 +135,7 @@ def solve(
         rng=rng,
         dW=paths,
         block_size=check_count("block_size", block_size),
-        n_jobs=check_count("n_jobs", n_jobs),
+        n_jobs=n_jobs,
         progress=progress,
     )
 
@@ -150,10 +159,11 @@ def _plan(
                 f"method {method!r} does not take general noise with {problem.n_noise} Brownian motions; use 'euler'"
             )
     if paths is not None:
+        if dt is not None and abs(dt / paths.dt - 1) > 1e-9:
+            raise InvalidInput(f"dt is {dt:g}, but the steps of dW have the length {paths.dt:g}; leave dt out")
         dt = paths.dt
     elif dt is None:
         raise InvalidInput(f"method {method!r} needs dt, the length of its steps, above 0 and at most {span:g}")
-    dt = check_positive("dt", dt)
     if dt > span * (1 + 1e-9):
         raise InvalidInput(f"dt is {dt:g}, but must be at most the time span, {span:g}")
     _check_stability(problem, scheme, method, dt)
@@ -169,10 +179,7 @@ def _plan(
 
 def _times(problem: Problem, t_eval: ArrayLike) -> FloatArray:
     start, end = problem.t_span
-    try:
-        times = np.atleast_1d(np.array(t_eval, dtype=np.float64))
-    except (TypeError, ValueError):
-        raise InvalidInput("t_eval must be numbers of shape (n_times,)") from None
+    times = np.atleast_1d(check_array("t_eval", t_eval, "finite numbers of shape (n_times,)"))
     if times.ndim != 1 or times.size == 0:
         raise InvalidInput(f"t_eval has shape {times.shape}, but must have shape (n_times,) with at least one time")
     if not np.all(np.diff(times) > 0):
@@ -185,11 +192,30 @@ def _times(problem: Problem, t_eval: ArrayLike) -> FloatArray:
     return times
 
 
-def _level(level: float) -> float:
-    value = float(level)
-    if not np.isfinite(value):
-        raise InvalidInput(f"first_passage is {value}, but must be a finite level")
-    return value
+def _events(events: Any) -> tuple[Callable[..., float], ...]:
+    try:
+        found = (events,) if callable(events) else tuple(events)
+        if not all(map(callable, found)):
+            raise TypeError
+    except TypeError:
+        raise InvalidInput(f"events is {events!r}, but must be one function event(t, y), or several") from None
+    return found
+
+
+def _with_drift_of_one_shape(problem: Problem) -> Problem:
+    """Return the problem with a drift that is refused when it changes its shape, which broadcasting would hide."""
+    drift, shape = problem.drift, problem.rows().shape
+
+    def checked(t: float, y: FloatArray) -> Any:
+        value = drift(t, y)
+        if np.shape(value) not in ((), shape):
+            raise InvalidInput(
+                f"drift(t, y) returned the shape {np.shape(value)} at t={t:g}, but must return {shape} (n_paths, dim) "
+                "at all times"
+            )
+        return value
+
+    return replace(problem, drift=checked)
 
 
 def _n_paths(problem: Problem, n_paths: int, paths: BrownianPaths | None) -> int:
@@ -211,7 +237,7 @@ def _shared(problem: Problem, dW: BrownianPaths | ArrayLike, method: str) -> Bro
             raise InvalidInput(
                 f"method {method!r} needs more than dW; give the BrownianPaths that brownian_paths returns"
             )
-        array = np.asarray(dW, dtype=np.float64)
+        array = check_array("dW", dW, "finite numbers of shape (n_paths, n_steps, n_noise)")
         array = array[:, :, None] if array.ndim == 2 else array
         if array.ndim != 3 or array.size == 0:
             raise InvalidInput(f"dW has shape {array.shape}, but must have shape (n_paths, n_steps, n_noise)")

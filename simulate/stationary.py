@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.interpolate import CubicSpline
 
 from ..errors import IntegrationError, InvalidInput
-from .problem import FloatArray, Problem
+from .problem import FloatArray, Problem, check_array
 
 __all__ = ["StationaryLaw", "stationary_law"]
 
@@ -148,7 +148,12 @@ def _coefficients(problem: Problem) -> tuple[Callable[..., FloatArray], Callable
 
 
 def _chart(problem: Problem, bounds: tuple[float, float] | None) -> _Map:
-    low, high = bounds if bounds is not None else (0.0 if problem.positive else -math.inf, math.inf)
+    if bounds is None:
+        bounds = (0.0 if problem.positive else -math.inf, math.inf)
+    ends = check_array("bounds", bounds, "two numbers (low, high), which may be infinite", ndim=1, finite=False)
+    if ends.size != 2:
+        raise InvalidInput(f"bounds is {bounds!r}, but must be two numbers (low, high), which may be infinite")
+    low, high = map(float, ends)
     if not low < high:
         raise InvalidInput(f"bounds are ({low:g}, {high:g}), but must rise")
     center = float(problem.rows()[0, 0])

@@ -445,7 +445,7 @@ TWO_ROWS = Problem(lambda _t, y: -y, lambda _t, y: 0.5 * y, y0=[[1], [2]], t_spa
         (lambda: solve(GBM, [0.5, 0.2], dt=0.1), "t_eval must rise, but 0.2 follows 0.5"),
         (lambda: solve(saturating(), method="exact"), "needs a problem with a known transition law"),
         (lambda: solve(GBM, method="exact", first_passage=2.0), "first_passage needs a method that takes small steps"),
-        (lambda: solve(GBM, dt=0.1, first_passage=math.inf), "first_passage is inf, but must be a finite level"),
+        (lambda: solve(GBM, dt=0.1, first_passage=math.inf), "first_passage is inf, but must be a finite number"),
         (lambda: solve(two_noises(), method="milstein", dt=0.1), "does not take general noise with 2 Brownian motions"),
         (lambda: solve(TWO_ROWS, dt=0.1, n_paths=3), "y0 has 2 paths, but must have 3"),
         (lambda: solve(GBM, dW=np.ones(4)), r"dW has shape \(4,\), but must have shape \(n_paths, n_steps, n_noise\)"),

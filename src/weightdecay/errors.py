@@ -35,6 +35,7 @@ __all__ = [
     "WeightDecayError",
     "check_choice",
     "check_count",
+    "check_finite",
     "check_nonnegative",
     "check_positive",
     "check_rng",
@@ -122,6 +123,15 @@ def _number(name: str, value: object, wanted: str) -> float:
     if not math.isfinite(number):
         raise InvalidInput(f"{name} is {number}, but must be {wanted}")
     return number
+
+
+def check_finite(name: str, value: object) -> float:
+    """Return the value as a float if it is a finite number.
+
+    >>> check_finite("level", -2)
+    -2.0
+    """
+    return _number(name, value, "a finite number")
 
 
 def check_positive(name: str, value: object) -> float:
