@@ -277,6 +277,35 @@ def test_derivations_of_decay_in_the_gradient_are_the_leading_forms():
     assert found == pytest.approx(number(scale, "norm_squared", values), rel=1e-6)
 
 
+@pytest.mark.parametrize("name", ["optimizer-sign-coupled", "optimizer-adam-coupled"])
+def test_gradients_of_unequal_sizes_count_by_the_sum_of_their_standard_deviations(name):
+    claim, sigmas = theory.derive(name), np.array([0.5, 1.0, 4.0])
+    values = {"lr": 0.01, "weight_decay": 0.3}
+    size = claim.numeric("norm_squared_unequal", **values, gradient_std_total=sigmas.sum())
+    one = {"n_weights": 1, "gradient_power": sigmas**2}
+    assert claim.numeric("norm_squared_stationary", **values, **one).sum() == pytest.approx(size)
+    scale = claim.numeric("norm_squared_scale_unequal", **values, unit_gradient_std_total=sigmas.sum())
+    again = claim.numeric("norm_squared_unequal", **values, gradient_std_total=sigmas.sum() / np.sqrt(scale))
+    assert scale == pytest.approx(again)
+    alike = {"n_weights": 9, "unit_gradient_power": 9 * 4.0}
+    equal = claim.numeric("norm_squared_scale_unequal", **values, unit_gradient_std_total=9 * 2.0)
+    assert claim.numeric("norm_squared_scale", **values, **alike) == pytest.approx(equal)
+
+
+def test_signs_of_unequal_gradients_walk_to_the_derived_size():
+    rng, lr, weight_decay = np.random.default_rng(5), 0.01, 1.0
+    sigmas = np.repeat([0.5, 2.0], 1000)
+    size = theory.derive("optimizer-sign-coupled").numeric(
+        "norm_squared_unequal", lr=lr, weight_decay=weight_decay, gradient_std_total=sigmas.sum()
+    )
+    weights, sizes = np.zeros(2000), []
+    for step in range(1600):
+        weights -= lr * np.sign(sigmas * rng.standard_normal(2000) + weight_decay * weights)
+        if step >= 800:
+            sizes.append(weights @ weights)
+    assert np.mean(sizes) == pytest.approx(size, rel=0.03)  # the first correction is 0.6 %, the spread of a mean 1 %
+
+
 def test_the_valid_range_of_adamw_is_narrow():
     edge = equilibrium(theory.ADAM, coupling="decoupled").valid_range(n_weights=10, beta1=0.9, beta2=0.999)
     assert edge == pytest.approx(0.01 / 8.97, rel=0.02)  # the squared norm loses 8.97 lr*weight_decay

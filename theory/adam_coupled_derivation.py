@@ -16,6 +16,7 @@ from .nonlinear_optimizers import (
 )
 from .notation import quantity, symbols_of
 from .proofs import difference, equation, premise, proof
+from .unequal_gradients import UNEQUAL, UNEQUAL_SIZES, unequal_steps
 
 __all__ = ["adam_coupled"]
 
@@ -81,6 +82,10 @@ def adam_coupled() -> Derivation:
         power = average["angular_update_leading"] ** 2 * average["norm_squared_leading"] / (_lr**2 * _gradient_power)
         return power.subs(_momentum, beta1)
 
+    def leading(earlier: Mapping[str, Any]) -> Any:
+        """Return a weight's second moment to leading order."""
+        return sigma**2 / _weight_decay**2 * sp.diff(earlier["series"].rhs, s).subs(s, 0) * _EPS / sigma
+
     def loss(earlier: Mapping[str, Any]) -> Any:
         return earlier["relaxation"].rhs.subs(_gradient_power, _unit_power / scaled.symbol) * scaled.symbol
 
@@ -109,6 +114,7 @@ def adam_coupled() -> Derivation:
             equation(series.symbol, s / 2 * (1 + grown * s)),
             proof("put back into that equation, which it fulfils up to the second order", rests),
         ),
+        *unequal_steps(sp.S.Half, leading, sigma),
         Step(
             "spread",
             "If all weights of the block have gradients of the same size,",
@@ -122,18 +128,7 @@ def adam_coupled() -> Derivation:
             proof(
                 "the number of weights times σ²/λ² times the leading term",
                 lambda expression, earlier: (
-                    sp.powsimp(
-                        expression.rhs
-                        / (
-                            _n_weights
-                            * sigma**2
-                            / _weight_decay**2
-                            * sp.diff(earlier["series"].rhs, s).subs(s, 0)
-                            * _EPS
-                            / sigma
-                        ).subs(sigma, earlier["spread"].rhs)
-                    )
-                    - 1,
+                    sp.powsimp(expression.rhs / (_n_weights * leading(earlier)).subs(sigma, earlier["spread"].rhs)) - 1,
                 ),
             ),
         ),
@@ -198,12 +193,13 @@ def adam_coupled() -> Derivation:
         ),
     )
     found = {part.key: part.expression for part in steps}
-    keys = ("norm", "series", "angle", "scale", "relaxation", "relaxation-scale")
+    keys = ("norm", "size-unequal", "scale-unequal", "series", "angle", "scale", "relaxation", "relaxation-scale")
     return Derivation(
         name="optimizer-adam-coupled",
         title="Equilibrium of Adam with L2 regularization on random gradients",
         assumptions=(
-            "Gradients are Gaussian white noise, of one standard deviation in each weight.",
+            "Gradients are Gaussian white noise.",
+            UNEQUAL_SIZES,
             "The second moment hardly fluctuates: 1 − beta2 small.",
             BARE,
             MANY_WEIGHTS,
@@ -214,5 +210,5 @@ def adam_coupled() -> Derivation:
         conditions=_BETAS[:1],
         zero_allowed=frozenset({"beta1"}),
         references=("kingma2015", "kosson2023"),
-        quantities=(std, size, relative, step, series, scaled, rate, scale_rate, BETA1),
+        quantities=(std, size, relative, step, series, scaled, rate, scale_rate, BETA1, *UNEQUAL),
     )

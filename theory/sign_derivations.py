@@ -11,10 +11,13 @@ from .derivation import Derivation, Step, by_derivation, derivation
 from .green_kubo import CORRELATION_SUM, GREEN_KUBO, MANY_WEIGHTS, ONE_MINUS_COSINE, STABLE, UPDATE_POWER
 from .notation import quantity, symbols_of
 from .proofs import definition, equation, premise, proof
+from .unequal_gradients import UNEQUAL, UNEQUAL_SIZES, unequal_steps
 
 __all__ = ["sign_coupled", "sign_decoupled"]
 
-_lr, _weight_decay, _n_weights, _gradient_power = symbols_of("lr weight_decay n_weights gradient_power")
+_lr, _weight_decay, _n_weights, _gradient_power, _unit_power = symbols_of(
+    "lr weight_decay n_weights gradient_power unit_gradient_power"
+)
 _stationary, _angle = symbols_of("norm_squared_stationary angular_update")
 _EPS = _lr * _weight_decay
 _power, _sum, _turn = UPDATE_POWER.symbol, CORRELATION_SUM.symbol, ONE_MINUS_COSINE.symbol
@@ -84,6 +87,14 @@ def sign_coupled() -> Derivation:
     product = quantity("mean_product", "M", "M", "weight", "mean product of weight and update", real=True)
     size = quantity("weight_power", "v", "v", "weight²", "second moment of a weight", positive=True)
     rate = quantity("relaxation_rate", r"\kappa", "κ", "1 / step", "rate at which R returns", positive=True)
+    scale_norm = quantity(
+        "norm_squared_scale",
+        r"\tilde R_{*}",
+        "R̃_*",
+        "weight²",
+        "squared norm of a scale-invariant block",
+        positive=True,
+    )
     sigma, v = std.symbol, size.symbol
     scaled = _weight_decay * w.symbol / sigma
     expected = sp.sqrt(sp.pi / 8) * _lr * sigma / _weight_decay
@@ -144,6 +155,9 @@ def sign_coupled() -> Derivation:
             equation(v, expected * (1 + correction)),
             proof("put back into the balance, which it fulfils up to the second order beyond the leading one", rests),
         ),
+        *unequal_steps(
+            sp.sqrt(sp.pi / 8), lambda earlier: _lr * sp.diff(earlier["weight"].rhs, _lr).subs(_lr, 0), sigma
+        ),
         Step(
             "spread",
             "If all weights of the block have gradients of the same size, that is",
@@ -163,6 +177,26 @@ def sign_coupled() -> Derivation:
                         .subs(_lr, small),
                         small,
                         0,
+                    )
+                    - 1,
+                ),
+            ),
+        ),
+        Step(
+            "scale",
+            "or, if the block is scale-invariant, with the gradient power at unit norm over the squared norm,",
+            equation(
+                scale_norm.symbol,
+                (sp.sqrt(sp.pi / 8) * _lr * sp.sqrt(_n_weights * _unit_power) / _weight_decay) ** sp.Rational(2, 3),
+            ),
+            proof(
+                "put back into the squared norm at that gradient power, which it fulfils",
+                lambda expression, earlier: (
+                    sp.powsimp(
+                        sp.expand_power_base(
+                            earlier["size"].rhs.subs(_gradient_power, _unit_power / expression.rhs) / expression.rhs
+                        ),
+                        force=True,
                     )
                     - 1,
                 ),
@@ -208,17 +242,19 @@ def sign_coupled() -> Derivation:
         ),
     )
     found = {step.key: step.expression for step in steps}
+    keys = ("size", "size-unequal", "scale-unequal", "scale", "weight", "cosine", "angle", "relaxation")
     return Derivation(
         name="optimizer-sign-coupled",
         title="Equilibrium of sign descent with L2 regularization on random gradients",
         assumptions=(
             "Gradients are Gaussian white noise.",
+            UNEQUAL_SIZES,
             "Decay is slow: lr*weight_decay is small against the standard deviation of a gradient.",
             MANY_WEIGHTS,
         ),
         steps=steps,
         equation=found["weight"],
-        results={str(found[key].lhs): found[key].rhs for key in ("size", "weight", "cosine", "angle", "relaxation")},
+        results={str(found[key].lhs): found[key].rhs for key in keys},
         references=("bernstein2018",),
-        quantities=(ONE_MINUS_COSINE, w, std, mean, near, product, size, rate),
+        quantities=(ONE_MINUS_COSINE, w, std, mean, near, product, size, rate, scale_norm, *UNEQUAL),
     )
