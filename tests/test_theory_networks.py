@@ -153,6 +153,35 @@ def test_zero_weights_of_a_tanh_network_are_stable_only_above_the_threshold(side
     assert (np.sum(u**2) < 1e-8) == (side > 0)
 
 
+@pytest.mark.parametrize("side", [-1, 1])
+@pytest.mark.parametrize("trained", [False, True])
+def test_hidden_biases_put_the_steepest_slope_into_the_threshold(side, trained):
+    rng = np.random.default_rng(9)
+    x, labels = rng.standard_normal((200, 4)), np.eye(3)[np.repeat([0, 1, 2], (100, 60, 40))]
+    x[labels[:, 0] == 1] += 1.0
+    frequencies = labels.mean(axis=0)
+    largest = np.linalg.svd((labels - frequencies).T @ x / 200, compute_uv=False)[0]
+    hidden_bias = np.array([-0.6, 0.8, 1.0, -1.2])
+    claim = theory.derive("collapse-threshold-biases")
+    threshold = claim.numeric(slope_max=np.max(1 - np.tanh(hidden_bias) ** 2), signal_max=largest)
+    assert threshold < 0.8 * largest  # else the test could not tell it from that without biases
+    units = claim.numeric("weight_decay_threshold", slope_at_bias=1 - np.tanh(hidden_bias) ** 2, signal_max=largest)
+    assert threshold == pytest.approx(units.max())
+    weight_decay = threshold * (1 + 0.1 * side)
+    u, v, bias = 1e-3 * rng.standard_normal((4, 4)), 1e-3 * rng.standard_normal((4, 3)), np.log(frequencies)
+    for _ in range(6000):
+        hidden = np.tanh(x @ u + hidden_bias)
+        back = (softmax(hidden @ v + bias, axis=1) - labels) / 200
+        through = (back @ v.T) * (1 - hidden**2)
+        u, v, bias = (
+            u - 0.5 * (x.T @ through + weight_decay * u),
+            v - 0.5 * (hidden.T @ back + weight_decay * v),
+            bias - 0.5 * back.sum(axis=0),
+        )
+        hidden_bias = hidden_bias - 0.5 * trained * through.sum(axis=0)
+    assert (np.sum(u**2) < 1e-8) == (side > 0)
+
+
 def test_modes_of_two_linear_layers_follow_the_logistic_and_its_threshold():
     signal, weight_decay, start = 1.3, 0.4, 0.01
     mode = theory.derive("soft-threshold")
