@@ -15,9 +15,26 @@ from .derived import compiled
 from .problem import FloatArray, Problem
 from .schedules import Schedule, as_schedule
 
-__all__ = ["norm_under_pull", "problem_from_derivation", "pure_decay_floor", "scale_invariant_norm"]
+__all__ = ["check_state", "norm_under_pull", "problem_from_derivation", "pure_decay_floor", "scale_invariant_norm"]
 
 Value = float | Schedule | Callable[[int], float]
+
+
+def check_state(name: str, value: ArrayLike) -> FloatArray:
+    """Return an initial state that must not be negative as an array of at least one dimension.
+
+    >>> check_state("norm_squared_start", -1)
+    Traceback (most recent call last):
+    weightdecay.errors.InvalidInput: norm_squared_start contains -1, but must be finite and 0 or above
+    """
+    try:
+        state = np.atleast_1d(np.asarray(value, dtype=np.float64))
+    except (TypeError, ValueError):
+        raise InvalidInput(f"{name} is {value!r}, but must be numbers that are finite and 0 or above") from None
+    wrong = state[~(np.isfinite(state) & (state >= 0))]
+    if wrong.size:
+        raise InvalidInput(f"{name} contains {wrong[0]:g}, but must be finite and 0 or above")
+    return state
 
 
 def problem_from_derivation(
@@ -118,12 +135,12 @@ def norm_under_pull(
     Returns
     -------
     Problem
-        Its time is counted in steps; it has its exact solution if nothing depends on the step.
+        Its time is counted in steps; it has its exact solution if nothing depends on the step and there is decay.
 
     Notes
     -----
     The equation of the derivation "norm-flow"; one step of SGD does the same up to terms of second order in
-    lr * weight_decay.
+    lr * weight_decay. A pull inwards stops at 0, where there is no weight left to pull.
 
     References
     ----------
@@ -136,6 +153,7 @@ def norm_under_pull(
     >>> solve(layer, [150000]).y.round(1)  # the pull holds what 30 epochs of decay leave
     array([[2121.2]])
     """
+    start = check_state("norm_squared_start", norm_squared_start)
     n_steps = check_count("n_steps", n_steps)
     flow = derive("norm-flow")
     rates, decays = as_schedule(lr, n_steps), as_schedule(weight_decay, n_steps)
@@ -150,8 +168,8 @@ def norm_under_pull(
 
     def exact(step: float) -> FloatArray:
         constants = {name: value(0) if callable(value) else value for name, value in values.items()}
-        start = np.atleast_1d(np.asarray(norm_squared_start, dtype=np.float64))
-        return np.asarray(flow.numeric(norm_squared_start=start, time=constants["lr"] * step, **constants))
+        size = flow.numeric(norm_squared_start=start, time=constants["lr"] * step, **constants)
+        return np.asarray(np.maximum(size, 0.0))
 
     return problem_from_derivation(
         flow,
@@ -160,7 +178,7 @@ def norm_under_pull(
         t_span=(0.0, float(n_steps)),
         values=values,
         clock=rates,
-        exact=exact if steady else None,
+        exact=exact if steady and coefficient(0) > 0 else None,
         breaks=tuple(map(float, {*rates.breaks(n_steps), *decays.breaks(n_steps)})),
     )
 

@@ -13,10 +13,25 @@ from scipy.integrate import OdeSolution, solve_ivp
 from ..errors import IntegrationError, InvalidInput
 from .problem import FloatArray, Problem, Solution, Status, not_finite
 
-__all__ = ["EXPLICIT_METHODS", "ODE_METHODS", "integrate"]
+__all__ = ["EXPLICIT_METHODS", "ODE_METHODS", "default_method", "integrate"]
 
 EXPLICIT_METHODS = ("RK23", "RK45", "DOP853")
 ODE_METHODS = (*EXPLICIT_METHODS, "LSODA", "Radau", "BDF")
+
+_DENSE = 500  # components beyond which an implicit solver's Jacobian costs more than the steps that it saves
+
+
+def default_method(problem: Problem) -> str:
+    """Return the method for ordinary equations of which no method is asked.
+
+    Examples
+    --------
+    >>> default_method(Problem(lambda t, y: -y, y0=1.0, t_span=(0, 1)))
+    'LSODA'
+    >>> default_method(Problem(lambda t, y: -y, y0=np.ones(7840), t_span=(0, 1)))
+    'RK45'
+    """
+    return "LSODA" if problem.dim <= _DENSE else "RK45"
 
 
 def integrate(
@@ -37,8 +52,8 @@ def integrate(
     rows = problem.rows()
     if events and rows.shape[0] > 1:
         raise InvalidInput(f"events work on one initial state, but y0 has {rows.shape[0]} rows; solve them one by one")
-    right = _RightSide(problem, rows.shape, most=max_steps * (20 + rows.size))
-    budget = _Budget(max_steps)
+    right, budget = _RightSide(problem, rows.shape), _Budget()
+    watched = [_on_clipped(event) for event in events] if problem.positive else list(events)
     options = _jacobian(method, rows.shape) | {
         "method": method,
         "rtol": rtol,
@@ -56,7 +71,9 @@ def integrate(
         if t_eval is not None:
             inside = t_eval[(t_eval > begin) & (t_eval <= end)]
             wanted = np.unique(np.concatenate(([begin], inside, [end])))
-        outcome = right.run((begin, end), flat, t_eval=wanted, events=[*events, budget], **options)
+        right.left = max_steps * (20 + rows.size)  # every piece has its own budget, so schedules may have many breaks
+        budget.most = budget.steps + max_steps
+        outcome = right.run((begin, end), flat, t_eval=wanted, events=[*watched, budget], **options)
         flat = outcome.y[:, -1]
         first = 0 if begin == edges[0] else 1
         times.append(outcome.t[first:])
@@ -73,39 +90,67 @@ def integrate(
     if t_eval is not None:
         keep = np.isin(t, t_eval)
         t, y = t[keep], y[:, keep]
+    t_events, y_events = ([np.concatenate([part[k] for part in parts]) for parts in found] for k in (0, 1))
     if problem.positive:
-        y = np.maximum(y, 0.0)
+        y, y_events = np.maximum(y, 0.0), [np.maximum(states_there, 0.0) for states_there in y_events]
     shaped = np.moveaxis(y.reshape(*rows.shape, t.size), -1, 1)
     return Solution(
         t=t,
         y=shaped if np.ndim(problem.y0) == 2 else shaped[0],
         method=method,
         status=status,
-        t_events=tuple(np.concatenate([part[0] for part in parts]) for parts in found),
-        y_events=tuple(np.concatenate([part[1] for part in parts]) for parts in found),
-        sol=OdeSolution(knots, pieces) if pieces else None,
+        t_events=tuple(t_events),
+        y_events=tuple(y_events),
+        sol=_dense(OdeSolution(knots, pieces), positive=problem.positive) if pieces else None,
         n_steps=int(budget.steps),
     )
 
 
-class _RightSide:
-    """Drift on flat states; stops at the last moment before a break and remembers where it was not finite."""
+def _on_clipped(event: Callable[..., float]) -> Callable[..., float]:
+    """Return the event as it sees a state that must not be negative."""
 
-    def __init__(self, problem: Problem, shape: tuple[int, ...], most: int) -> None:
-        self.problem, self.shape, self.last, self.left = problem, shape, np.inf, most
+    def clipped(t: float, y: FloatArray) -> float:
+        return event(t, np.maximum(y, 0.0))
+
+    for name in ("terminal", "direction"):  # SciPy reads them as attributes of the function
+        if hasattr(event, name):
+            setattr(clipped, name, getattr(event, name))
+    return clipped
+
+
+def _dense(raw: Callable[[Any], FloatArray], *, positive: bool) -> Callable[[Any], FloatArray]:
+    """Return the solver's interpolant; that of a state that must not be negative dips below 0 and is clipped."""
+    return (lambda t: np.maximum(raw(t), 0.0)) if positive else raw
+
+
+class NoProgress(IntegrationError):
+    """A solver that tries forever within one step."""
+
+
+class _RightSide:
+    """Drift on flat states; stops at the last moment before a break and remembers where it was not finite.
+
+    A state that must not be negative stays where it is below 0 until its drift at 0 points upwards again.
+    """
+
+    def __init__(self, problem: Problem, shape: tuple[int, ...]) -> None:
+        self.problem, self.shape, self.last, self.left = problem, shape, np.inf, 0
         self.offence: str | None = None
 
     def __call__(self, t: float, flat: FloatArray) -> FloatArray:
         self.left -= 1
         if self.left < 0:  # a solver can try forever within one step, where no event counts
-            raise IntegrationError(f"the solver makes no progress at t={t:g}; increase atol or rtol, or max_steps")
+            raise NoProgress(f"the solver makes no progress at t={t:g}; increase atol or rtol, or max_steps")
         t = min(t, self.last)
         rows = flat.reshape(self.shape)
         with np.errstate(all="ignore"):
             value = self.problem.drift(t, np.maximum(rows, 0.0) if self.problem.positive else rows)
         if self.offence is None and not np.all(np.isfinite(value)):
             self.offence = not_finite("drift", t, rows, value)
-        return np.broadcast_to(value, self.shape).ravel()
+        value = np.broadcast_to(value, self.shape)
+        if self.problem.positive:
+            value = np.where(rows < 0.0, np.maximum(value, 0.0), value)
+        return value.ravel()
 
     def run(self, t_span: tuple[float, float], flat: FloatArray, **options: Any) -> Any:
         """Run the solver; if it fails after a value that was not finite, say so (a rejected trial is no failure)."""
@@ -127,8 +172,8 @@ class _Budget:
     terminal = True
     direction = -1.0
 
-    def __init__(self, most: int) -> None:
-        self.most, self.steps, self.end, self.spent = most, 0, -np.inf, False
+    def __init__(self) -> None:
+        self.most, self.steps, self.end, self.spent = 0, 0, -np.inf, False
 
     def __call__(self, t: float, _y: FloatArray) -> float:
         if t > self.end and not self.spent:

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from weightdecay.simulate import (
     solve,
     tail_off,
 )
+from weightdecay.simulate.ode import default_method
 
 METHODS = ("RK23", "RK45", "DOP853", "LSODA", "Radau", "BDF")
 FOUNDING = {"lr": 0.1, "weight_decay": 1e-4, "n_steps": 150_000}
@@ -50,6 +52,83 @@ def test_a_positive_state_stops_at_zero_where_its_drift_has_a_root(method):
     assert emptied.success
     assert emptied.y[:, 0] == pytest.approx([0.25, 0.0, 0.0], abs=1e-4)
     assert emptied.y.min() >= 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_inward_pull_stops_the_norm_at_zero_until_the_pull_turns_outwards(method):
+    seen = []
+
+    def watch(_t, y):
+        seen.append(float(y[0]))
+        return 1.0
+
+    def pull(step):
+        return -0.1 if step < 200_000 else 0.2  # no break, so that the turn lies inside a piece
+
+    problem = norm_under_pull(norm_squared_start=2000.0, lr=0.1, weight_decay=1e-4, n_steps=300_000, radial_pull=pull)
+    solution = solve(problem, [50_000, 100_000, 300_000], method=method, dense_output=True, events=[watch])
+    assert [3000 / math.e - 1000, 0.0, 2000 * (1 - math.exp(-2))] == pytest.approx(solution.y[:, 0], rel=1e-6, abs=1e-9)
+    assert 0.0 <= solution.sol(np.linspace(0, 300_000, 10_001)).min()
+    assert 0.0 <= min(seen)
+
+
+def test_the_exact_solution_stops_at_zero_too():
+    emptied = norm_under_pull(norm_squared_start=2000.0, radial_pull=-0.1, **FOUNDING)
+    assert [3000 * math.exp(-1) - 1000, 0.0] == pytest.approx(
+        [emptied.exact(t)[0] for t in (50_000, 150_000)], rel=1e-9
+    )
+
+
+def test_every_piece_between_breaks_has_the_whole_budget_of_steps():
+    lr = Step(0.1, 0.9, every=10)
+    problem = norm_under_pull(norm_squared_start=1.0, lr=lr, weight_decay=0.01, n_steps=1000)
+    solution = solve(problem, [1000.0], max_steps=60)
+    assert solution.success
+    assert solution.n_steps > 60
+    assert math.exp(-0.02 * (1 - 0.9**100) * 10) == pytest.approx(solution.y[0, 0], rel=1e-6)
+
+
+def test_a_drop_of_the_learning_rate_is_no_tail_off():
+    options = {"norm_squared_start": 23520.0, "weight_decay": 1e-4, "radial_pull": 0.1, "n_steps": 10**7}
+    problem = norm_under_pull(lr=Step(0.1, 0.05, at=(10_000,)), **options)
+    solution = solve(problem, events=[tail_off(problem, share=0.1)], rtol=1e-10)
+    rest, start = 1000.0, 1 - 1000 / 23520
+    # the distance from equilibrium is that of decay by an integral of the learning rate, 1000 until the drop
+    needed = math.log(22520 / (rest / (1 - 0.1 * start) - rest)) / 2e-4
+    assert 10_000 + (needed - 1000) / 0.005 == pytest.approx(solution.t_events[0][0], rel=1e-6)
+
+
+@pytest.mark.parametrize(("n_components", "method"), [(500, "LSODA"), (501, "RK45")])
+def test_a_large_state_is_for_an_explicit_method(n_components, method):
+    assert method == default_method(Problem(lambda _, y: -y, y0=np.ones(n_components), t_span=(0, 1)))
+
+
+def test_the_product_flow_of_784_inputs_and_10_outputs_settles_without_a_dense_jacobian():
+    rng = np.random.default_rng(0)
+    V, _ = np.linalg.qr(rng.standard_normal((784, 784)))
+    U, _ = np.linalg.qr(rng.standard_normal((10, 10)))
+    variances = 20.0 / np.arange(1, 785)  # a spectrum as steep as that of pixels
+    decay, rest, start = 0.1, np.linspace(0.5, 1.5, 10), 0.01
+    flow = product_flow(
+        product_start=start * U @ V[:, :10].T,
+        input_covariance=(V * variances) @ V.T,
+        correlation=(U * (variances[:10] * rest + decay)) @ V[:, :10].T,  # so that mode i rests at rest[i]
+        depth=2,
+        weight_decay=decay,
+        time=2.0,
+    )
+    calls = []
+
+    def counted(t, y):
+        calls.append(t)
+        return flow.drift(t, y)
+
+    times = np.array([0.1, 0.5, 2.0])
+    solution = solve(replace(flow, drift=counted), times, method=default_method(flow))
+    assert len(calls) < 784 * 10 / 2  # a Jacobian by differences takes one call for each component
+    strengths = np.einsum("ki,tkj,ji->ti", U, solution.y.reshape(3, 10, 784), V[:, :10])
+    expected = rest / (1 + (rest / start - 1) * np.exp(-2 * variances[:10] * rest * times[:, None]))
+    assert expected == pytest.approx(strengths, rel=1e-5)
 
 
 def test_dense_output_runs_across_breaks():
@@ -337,7 +416,18 @@ def test_the_saturating_pair_settles_where_pull_and_decay_balance():
         (lambda: Problem(lambda _, y: y, y0=1, t_span=3), InvalidInput, "t_span is 3, but must be two numbers"),
         (lambda: Problem(lambda _, y: y / 0.0, y0=0, t_span=(0, 1)), IntegrationError,
          r"drift\(t, y\) is nan at t=0, y=\[0\.\]"),
-        (lambda: norm_under_pull(norm_squared_start=-1.0, **FOUNDING), InvalidInput, "norm_squared is -1"),
+        (lambda: norm_under_pull(norm_squared_start=-1.0, **FOUNDING), InvalidInput,
+         "norm_squared_start contains -1, but must be finite and 0 or above"),
+        (lambda: homogeneous_layers(norms_squared_start=[1, -1], weight_decay=0.1, time=1), InvalidInput,
+         "norms_squared_start contains -1"),
+        (lambda: deep_linear_modes(strengths_start=[-1], targets=[1], depth=2, weight_decay=0.1, time=1), InvalidInput,
+         "strengths_start contains -1"),
+        (lambda: reaching("x"), InvalidInput, "size is 'x', but must be a finite number"),
+        (lambda: reaching(math.nan), InvalidInput, "size is nan, but must be a finite number"),
+        (lambda: solve(DECAY, events=[reaching(0.5, component=3)]), InvalidInput,
+         "component is 3, but must be a whole number from 0 to 0"),
+        (lambda: tail_off(Problem(lambda _, y: y, y0=1, t_span=(0, 1))), InvalidInput,
+         "is not drawn to an equilibrium"),
         (lambda: norm_under_pull(norm_squared_start=1.0, lr=0.1, weight_decay=20.0, n_steps=3), InvalidInput, "needs"),
         (lambda: scale_invariant_norm(norm_squared_start=0, lr=0.1, weight_decay=1, unit_gradient_power=1, n_steps=1),
          InvalidInput, "norm_squared_start contains 0, but must be above 0"),
@@ -354,7 +444,7 @@ def test_the_saturating_pair_settles_where_pull_and_decay_balance():
         (lambda: solve(DECAY, rtol=-1), InvalidInput, "rtol is -1"),
         (lambda: solve(Problem(lambda _, y: -y, y0=[[1], [2]], t_span=(0, 1)), events=[reaching(1)]), InvalidInput,
          "events work on one initial state, but y0 has 2 rows"),
-        (lambda: tail_off(Problem(lambda _, y: -y, y0=0, t_span=(0, 1))), InvalidInput, "has no relative rate"),
+        (lambda: tail_off(Problem(lambda _, y: -y, y0=0, t_span=(0, 1))), InvalidInput, "has no relative distance"),
         (lambda: solve(DECAY).mean(), InvalidInput,
          r"at least 1 of them, but y has shape \(\d+, 1\) \(n_times, dim\); use n_paths"),
         (lambda: problem_from_derivation(theory.derive("norm-flow"), "lmbda", y0=1, t_span=(0, 1), values={}),
