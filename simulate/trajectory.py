@@ -15,7 +15,8 @@ from ..theory import derive
 from .decay_laws import decay_per_step, effective_weight_decay
 from .derived import compiled
 from .norm_models import norm_under_pull, pure_decay_floor, scale_invariant_norm
-from .problem import FloatArray, Problem
+from .ode import NoProgress
+from .problem import FloatArray, Problem, Status
 from .schedules import Schedule, as_schedule
 from .solve import solve
 
@@ -23,7 +24,7 @@ __all__ = ["Trajectory", "norm_trajectory"]
 
 _FINE = 20_000  # intervals on which the share of the run is measured
 _LONGEST = 20_000_000  # steps of a run that are looked at one by one
-_HORIZON = 1000  # runs after which equilibrium counts as never reached
+_MOST = 10**15  # steps of any run, so that each step has its own floating-point number
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +46,8 @@ class Trajectory:
     tolerance : float
         Relative distance from equilibrium that counts as being there.
     steps_to_equilibrium : float
-        Steps until the norm is there for the first time, also if that is after the run (with its last
-        hyperparameters); infinite if never.
+        Steps until the norm is there for the first time, also if that is after the run (with the hyperparameters of
+        its last step held); infinite if never.
     share_out_of_equilibrium : float
         Share of the run spent outside.
     """
@@ -116,12 +117,15 @@ def norm_trajectory(
     ------
     InvalidInput
         If a value is outside its range, or a scale-invariant block is given a pull as well.
+    IntegrationError
+        If the solver cannot follow the schedules to the end of the run.
 
     Notes
     -----
     Equilibrium is where the derivation "norm-flow", or "scale-invariant-flow", has its fixed point at the learning
     rate and decay of the moment, so it moves with the schedules. Without anything that feeds the weights it is 0
-    and never reached.
+    and never reached. Constant hyperparameters use the exact solution, schedules a solver; what comes after the run is
+    exact in both cases.
 
     Examples
     --------
@@ -129,7 +133,7 @@ def norm_trajectory(
     >>> round(run.steps_to_equilibrium), round(run.share_out_of_equilibrium, 3)  # 61 epochs, in a run of 30
     (305507, 1.0)
     """
-    count = check_count("n_steps", n_steps)
+    count = check_count("n_steps", n_steps, most=_MOST)
     points = check_count("n_points", n_points, least=2)
     width = check_positive("tolerance", tolerance)
     rates, decays = as_schedule(lr, count), as_schedule(weight_decay, count)
@@ -140,13 +144,7 @@ def norm_trajectory(
     decay = decay_per_step(rates, decays, checked, law=law)
     largest = rates.largest(checked) or None
     coefficient = effective_weight_decay(rates, decays, count, law=law, lr_max=largest)
-    common: dict[str, Any] = {
-        "norm_squared_start": check_positive("norm_squared_start", norm_squared_start),
-        "lr": rates,
-        "weight_decay": decays,
-        "law": law,
-        "lr_max": largest,
-    }
+    start = check_positive("norm_squared_start", norm_squared_start)
     scale_invariant = unit_gradient_power is not None
     if scale_invariant and (radial_pull or gradient_power):
         raise InvalidInput(
@@ -160,10 +158,11 @@ def norm_trajectory(
     fed = {"unit_gradient_power": power} if scale_invariant else {"radial_pull": radial_pull, "gradient_power": power}
     flow = derive("scale-invariant-flow" if scale_invariant else "norm-flow")
 
-    def pose(length: int) -> Problem:
+    def pose(size: float, **hyperparameters: Any) -> Problem:
         if scale_invariant:
-            return scale_invariant_norm(**common, unit_gradient_power=power, n_steps=length)
-        return norm_under_pull(**common, radial_pull=radial_pull, gradient_power=power, n_steps=length)
+            return scale_invariant_norm(norm_squared_start=size, unit_gradient_power=power, **hyperparameters)
+        pulled: dict[str, Any] = {"radial_pull": radial_pull, "gradient_power": power}
+        return norm_under_pull(norm_squared_start=size, **pulled, **hyperparameters)
 
     fixed_point = compiled(flow, "norm_squared_stationary")
 
@@ -177,15 +176,28 @@ def norm_trajectory(
             away = np.abs(norm_squared / equilibrium(step) - 1.0)
         return np.nan_to_num(away, nan=np.inf, posinf=np.inf) - width
 
+    def after(step: int, size: float) -> float:
+        """Return how many steps the hyperparameters of a step would have to be held."""
+        held_lr, held_decay, rest = float(rates(step)), float(coefficient(step)), float(equilibrium(step))
+        if not (held_lr * held_decay > 0 and 0 < rest < math.inf):
+            return math.inf
+        held = pose(size, lr=held_lr, weight_decay=held_decay, n_steps=1).exact
+        if held is None:  # only without decay
+            return math.inf
+        return _falls_below(lambda t: float(np.abs(held(t)[0] / rest - 1.0)) - width, 0.5 / (held_lr * held_decay))
+
     fine = np.linspace(0.0, count, _FINE + 1)
-    path = solve(pose(count), dense_output=True, rtol=1e-9)
-    dense = path.sol
-    if dense is None or not path.success:
-        raise IntegrationError(path.status.value)
-    beyond = outside(fine, dense(fine)[0])
+    problem = pose(start, lr=rates, weight_decay=decays, law=law, lr_max=largest, n_steps=count)
+    norm_at = problem.exact if steady and decay[0] > 0 and problem.exact else _integrated(problem)
+    beyond = outside(fine, norm_at(fine))
     kept = np.linspace(0.0, count, points).round()
     now = np.minimum(kept, count - 1).astype(int)
-    start = common["norm_squared_start"]
+    if steady:
+        steps = after(0, start)
+    elif np.all(beyond > 0):
+        steps = count + after(count - 1, float(norm_at(np.array([float(count)]))[0]))
+    else:
+        steps = _first_inside(lambda t: float(outside(t, norm_at(np.array([t]))[0])), fine, beyond)
     if steady:
         constants = {"lr": 1.0, "weight_decay": float(decay[0]), "n_steps": kept}
         floor = derive("decay-floor").numeric("norm_squared", norm_squared_start=start, **constants)
@@ -195,39 +207,48 @@ def norm_trajectory(
         step=kept,
         lr=np.asarray(rates(now)),
         decay_per_step=decay[now % checked],
-        norm_squared=np.asarray(dense(kept)[0]),
+        norm_squared=np.asarray(norm_at(kept)),
         equilibrium=np.broadcast_to(equilibrium(kept), kept.shape),
         floor=floor,
         tolerance=width,
-        steps_to_equilibrium=_first_inside(pose, outside, fine, beyond, dense, count),
+        steps_to_equilibrium=steps,
         share_out_of_equilibrium=float(np.mean(0.5 * ((beyond[1:] > 0).astype(float) + (beyond[:-1] > 0)))),
     )
 
 
-def _first_inside(
-    pose: Callable[[int], Problem],
-    outside: Callable[[Any, Any], Any],
-    fine: FloatArray,
-    beyond: FloatArray,
-    dense: Callable[[Any], FloatArray],
-    count: int,
-) -> float:
-    """Return the first step at which the norm is inside, within the run or, with its last hyperparameters, after it."""
-    inside = np.flatnonzero(beyond <= 0)
-    if inside.size:
-        first = int(inside[0])
-        if first == 0:
-            return 0.0
-        if not math.isfinite(beyond[first - 1]):
-            return float(fine[first])
-        return float(brentq(lambda t: float(outside(t, dense(t)[0])), fine[first - 1], fine[first]))
-    if not math.isfinite(beyond[-1]):
-        return math.inf
+def _integrated(problem: Problem) -> Callable[[FloatArray], FloatArray]:
+    """Return the squared norm as a function of the step, or say where the solver gave up."""
+    try:
+        path = solve(problem, dense_output=True, rtol=1e-9)
+        reached = float(path.t[-1])
+    except NoProgress:
+        path, reached = None, 0.0
+    if path is None or path.status is not Status.REACHED_END or path.sol is None:
+        raise IntegrationError(
+            f"the solver gave up at step {reached:.0f} of {problem.t_span[1]:.0f}, as the norm changes too fast there; "
+            "lower lr or weight_decay, or make the schedules smoother or the run shorter"
+        )
+    dense = path.sol
+    return lambda step: np.asarray(dense(step)[0])
 
-    def event(t: float, y: FloatArray) -> float:
-        return float(outside(t, y[0]))
 
-    event.terminal = True  # type: ignore[attr-defined]  # SciPy reads it as an attribute of the function
-    event.direction = -1.0  # type: ignore[attr-defined]
-    found = solve(pose(_HORIZON * count), events=[event], rtol=1e-9).t_events[0]
-    return float(found[0]) if found.size else math.inf
+def _first_inside(away: Callable[[float], float], fine: FloatArray, beyond: FloatArray) -> float:
+    """Return the first step of the run at which the norm is inside, between the points of a grid."""
+    first = int(np.flatnonzero(beyond <= 0)[0])
+    if first == 0:
+        return 0.0
+    if not math.isfinite(beyond[first - 1]):
+        return float(fine[first])
+    return float(brentq(away, fine[first - 1], fine[first]))
+
+
+def _falls_below(away: Callable[[float], float], time_constant: float) -> float:
+    """Return when a distance that relaxes to minus the tolerance is 0; at once if it is below."""
+    if away(0.0) <= 0:
+        return 0.0
+    late = time_constant
+    while away(late) > 0:
+        late *= 2.0
+        if late > 1e6 * time_constant:  # a tolerance below what floating-point numbers resolve
+            return math.inf
+    return float(brentq(away, 0.0, late))

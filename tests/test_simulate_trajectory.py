@@ -1,11 +1,12 @@
+import functools
 import json
 import math
 
 import numpy as np
 import pytest
 
-from weightdecay.errors import InvalidInput
-from weightdecay.simulate import Constant, Cosine, Linear, Step, norm_trajectory, pure_decay_floor
+from weightdecay.errors import IntegrationError, InvalidInput
+from weightdecay.simulate import Constant, Cosine, Linear, Step, norm_trajectory, pure_decay_floor, solve, trajectory
 
 FOUNDING = {"lr": 0.1, "weight_decay": 1e-4, "n_steps": 150_000}
 
@@ -16,6 +17,49 @@ def test_time_to_equilibrium_is_that_of_the_exponential_also_beyond_the_run():
         expected = math.log(22520 / 50) / 2e-5
         assert expected == pytest.approx(run.steps_to_equilibrium, rel=1e-6)
         assert min(1.0, expected / n_steps) == pytest.approx(run.share_out_of_equilibrium, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("lr", "passed", "last"),
+    [(Step(0.1, 0.5, every=50_000), 8750.0, 0.025), (Linear(0.1, 0.0, 300_000), 11_250.0, 0.1 * 150_001 / 300_000)],
+)
+def test_after_the_run_the_hyperparameters_of_its_last_step_stay(lr, passed, last):
+    run = norm_trajectory(norm_squared_start=23520.0, lr=lr, weight_decay=1e-4, radial_pull=0.1, n_steps=150_000)
+    left = 22520 * math.exp(-2e-4 * passed)  # passed is the integral of the learning rate over the run
+    assert 150_000 + math.log(left / 50) / (2e-4 * last) == pytest.approx(run.steps_to_equilibrium, rel=1e-7)
+
+
+def test_a_scale_invariant_block_goes_on_after_a_schedule_too():
+    lr = Step(0.1, 0.5, at=(1000,))
+    run = norm_trajectory(norm_squared_start=9.0, lr=lr, weight_decay=0.01, unit_gradient_power=0.04, n_steps=1500)
+    hot, cold = 0.1 * 0.04 / 0.02, 0.05 * 0.04 / 0.02  # squares of the two equilibria
+    at_drop = hot + (81 - hot) * math.exp(-4 * 0.1 * 0.01 * 1000)
+    expected = 1000 + math.log((at_drop - cold) / (cold * (1.05**2 - 1))) / (4 * 0.05 * 0.01)
+    assert expected > 1500
+    assert expected == pytest.approx(run.steps_to_equilibrium, rel=1e-6)
+
+
+def test_pure_decay_keeps_its_relative_accuracy_down_to_the_smallest_numbers():
+    run = norm_trajectory(norm_squared_start=23520.0, lr=0.1, weight_decay=1.0, n_steps=3500, n_points=8)
+    assert 23520 * np.exp(-0.2 * run.step) == pytest.approx(run.norm_squared, rel=1e-12)
+    assert run.norm_squared.min() > 0
+
+
+@pytest.mark.parametrize("lr", [0.1, Linear(0.1, 0.05, 300_000)])
+def test_an_inward_pull_ends_at_zero(lr):
+    run = norm_trajectory(norm_squared_start=23520.0, lr=lr, weight_decay=1e-4, radial_pull=-0.1, n_steps=300_000)
+    assert 0.0 == run.norm_squared[-1] == run.norm_squared.min()
+    assert math.inf == run.steps_to_equilibrium
+
+
+def test_a_solver_that_gives_up_is_no_never_and_is_told_without_options_that_are_not_there(monkeypatch):
+    options = {"norm_squared_start": 2.0, "lr": Linear(0.1, 0.0, 900), "weight_decay": 0.05, "n_steps": 1000}
+    monkeypatch.setattr(trajectory, "solve", functools.partial(solve, max_steps=3))
+    with pytest.raises(
+        IntegrationError, match=r"gave up at step \d+ of 1000, .* or make the schedules smoother"
+    ) as told:
+        norm_trajectory(**options)
+    assert "max_steps" not in str(told.value)
 
 
 def test_the_trajectory_has_the_closed_form_the_floor_and_the_equilibrium():
@@ -97,6 +141,10 @@ def test_a_steady_run_may_be_as_long_as_it_likes():
         ({"norm_squared_start": -1.0}, "norm_squared_start is -1.0, but must be a finite number above 0"),
         ({"lr": Constant(0.1), "weight_decay": 20.0}, "takes 2 of every weight at step 0"),
         ({"n_steps": 0}, "n_steps is 0"),
+        (
+            {"n_steps": 10**20},
+            "n_steps is 100000000000000000000, but must be a whole number from 1 to 1000000000000000",
+        ),
         ({"tolerance": 0.0}, "tolerance is 0.0"),
         ({"n_points": 1}, "n_points is 1, but must be a whole number of at least 2"),
         ({"unit_gradient_power": 1.0, "radial_pull": 0.1}, "a scale-invariant block has no radial_pull"),
