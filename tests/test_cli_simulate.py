@@ -36,6 +36,17 @@ def test_the_table_ends_with_the_closed_form():
     assert 23520 * math.exp(-3) == pytest.approx(last["pure_decay_floor"], rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["--radial-pull", "-0.1", "--epochs", "60", "--points", "5"], ["--weight-decay", "1", "--epochs", "1"]],
+)
+def test_no_printed_size_is_negative_or_nan(arguments):
+    names, *rows = (line.split(",") for line in run(*arguments, "--format", "csv").output.splitlines())
+    values = dict(zip(names, np.array(rows, dtype=float).T, strict=True))
+    assert np.all(values["norm_squared"] >= 0)
+    assert np.sqrt(values["norm_squared"] / 23520) == pytest.approx(values["rms"], rel=1e-8)
+
+
 def test_csv_is_csv_and_nothing_else():
     output = run("--lr", "cosine:0.1:0", "--steps", "1000", "--weight-decay", "0.01", "--format", "csv").output
     names, *rows = (line.split(",") for line in output.splitlines())
@@ -62,7 +73,7 @@ def test_json_is_one_object_in_which_what_never_comes_is_null():
         (["--radial-pull", "0.1", "--weight-decay", "0"], "is never reached: there is no decay at the end."),
         (
             ["--unit-gradient-power", "1", "--lr", "linear:0.1:0"],
-            "is never reached: it moves away faster than the weights follow.",
+            "18834702.0 epochs, after the end of this run if its last hyperparameters stay.",
         ),
     ],
 )
@@ -80,7 +91,13 @@ def test_a_sentence_says_when_or_why_not(arguments, sentence):
         (["--rms", "0"], "rms is 0.0, but must be a finite number above 0"),
         (["--gradient-power", "-1"], "gradient_power is -1.0"),
         (["--radial-pull", "0.1", "--unit-gradient-power", "1"], "a scale-invariant block has no radial_pull"),
-        (["--steps", "0"], "--steps is 0, but must be a whole number of at least 1"),
+        (["--epochs", "1e300"], "the run has 5e+303 steps, but must have at most 1e+15; lower --epochs"),
+        (["--epochs", "1e308"], "the run has inf steps, but must have at most 1e+15"),
+        (["--steps", "1" + 20 * "0"], "--steps is 100000000000000000000, but must be a whole number from 1 to"),
+        (["--n-weights", "1" + 400 * "0"], "but must be a whole number from 1 to 1000000000000000"),
+        (["--rms", "1e200"], "n_weights times rms squared is inf, but must be a finite number"),
+        (["--json", "--format", "csv"], "--json and --format csv are two forms of one answer; give one of them"),
+        (["--steps", "0"], "--steps is 0, but must be a whole number from 1 to"),
         (["--law", "adam"], "'adam' is not one of"),
     ],
 )

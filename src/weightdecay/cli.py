@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .errors import ProofError, WeightDecayError, check_count
+from .errors import InvalidInput, ProofError, WeightDecayError, check_count
 
 if TYPE_CHECKING:
     from .simulate import Trajectory
@@ -32,6 +32,7 @@ Progress = Callable[[int, int, str], None]
 
 FAILED, WRONG_USE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 FOUNDING = "founding-question"
+_MOST = 10**15  # of anything that `simulate` counts: floating-point numbers tell each from the next
 
 
 class _Program(click.Group):
@@ -62,15 +63,15 @@ class _Count(click.types.IntParamType):
 
     name = "integer"
 
-    def __init__(self, least: int) -> None:
-        self.least = least
+    def __init__(self, least: int, most: int | None = None) -> None:
+        self.least, self.most = least, most
 
     def convert(self, value: Any, param: click.Parameter | None, _ctx: click.Context | None) -> int:
         """Return the number."""
         name = param.opts[0] if param else "number"
         with contextlib.suppress(ValueError):
             value = int(value)
-        return check_count(name, value, least=self.least)
+        return check_count(name, value, least=self.least, most=self.most)
 
 
 def _examples(*lines: str) -> str:
@@ -346,10 +347,12 @@ def _check_derivations(names: Sequence[str], as_json: bool) -> None:
     help="How the two make the decay of a step.",
 )
 @click.option("--epochs", type=float, default=30, show_default=True, help="Length of the run.")
-@click.option("--steps", type=_Count(1), help="Length of the run in steps, instead of --epochs.")
-@click.option("--n-train", type=_Count(1), default=50000, show_default=True, help="Examples in the training set.")
-@click.option("--batch-size", type=_Count(1), default=10, show_default=True, help="Examples in a mini-batch.")
-@click.option("--n-weights", type=_Count(1), default=23520, show_default=True, help="Weights in the layer.")
+@click.option("--steps", type=_Count(1, _MOST), help="Length of the run in steps, instead of --epochs.")
+@click.option(
+    "--n-train", type=_Count(1, _MOST), default=50000, show_default=True, help="Examples in the training set."
+)
+@click.option("--batch-size", type=_Count(1, _MOST), default=10, show_default=True, help="Examples in a mini-batch.")
+@click.option("--n-weights", type=_Count(1, _MOST), default=23520, show_default=True, help="Weights in the layer.")
 @click.option("--rms", type=float, default=1.0, show_default=True, help="Size per weight at the start.")
 @click.option("--radial-pull", type=float, default=0.0, show_default=True, help="Pull of the data, -<W, g>.")
 @click.option(
@@ -397,8 +400,15 @@ def simulate(
     from . import simulate as integrator
     from .errors import check_positive
 
+    if as_json and form == "csv":
+        raise click.UsageError("--json and --format csv are two forms of one answer; give one of them")
     per_epoch = n_train / batch_size
-    n_steps = steps or max(1, round(check_positive("epochs", epochs) * per_epoch))
+    length = steps or max(1.0, check_positive("epochs", epochs) * per_epoch)
+    if length > _MOST:
+        raise InvalidInput(f"the run has {length:.3g} steps, but must have at most {_MOST:.0e}; lower --epochs")
+    n_steps = round(length)
+    rms = check_positive("rms", rms)
+    start = check_positive("n_weights times rms squared", n_weights * rms * rms)
     schedules: dict[str, Any] = {
         "lr": integrator.schedule_from_text(lr, n_steps),
         "weight_decay": integrator.schedule_from_text(weight_decay, n_steps),
@@ -408,7 +418,7 @@ def simulate(
         counts = {"n_weights": n_weights, "n_train": n_train, "batch_size": batch_size}
         files = _plotted(plot, **schedules, **counts, n_steps=n_steps, rms=rms, **options)
     run = integrator.norm_trajectory(
-        norm_squared_start=n_weights * check_positive("rms", rms) ** 2,
+        norm_squared_start=start,
         n_steps=n_steps,
         n_points=points,
         **schedules,
@@ -470,7 +480,7 @@ def _equilibrium_sentence(run: Trajectory, per_epoch: float, options: Mapping[st
     elif run.decay_per_step[-1] == 0:
         reason = "there is no decay at the end"
     else:
-        reason = "it moves away faster than the weights follow"
+        reason = "the tolerance is finer than floating-point numbers are"
     return f"Equilibrium (within {run.tolerance:.3g}) is never reached: {reason}."
 
 
