@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from ..errors import InvalidInput, check_choice, check_count, check_finite, check_positive
 from .brownian import GROUP, BrownianPaths
 from .ensemble import Plan, plan_pieces, run_ensemble
-from .ode import ODE_METHODS, integrate
+from .ode import ODE_METHODS, default_method, integrate
 from .problem import FloatArray, Problem, Solution, check_array
 from .sde_schemes import SCHEMES, Scheme
 
@@ -48,8 +48,9 @@ def solve(
         Times to keep, rising, within t_span. Without it, an ordinary equation keeps every step of the solver and a
         stochastic one only the end, so that its memory does not grow with the number of steps.
     method : str, optional
-        For ordinary equations "LSODA" (the default), "RK45", "RK23", "DOP853", "Radau", "BDF" of SciPy; for stochastic
-        ones "euler" (the default), "milstein", "srk15", or "exact" (drawn from the known transition law).
+        For ordinary equations "LSODA" (the default up to 500 components), "RK45" (the default above), "RK23", "DOP853",
+        "Radau", "BDF" of SciPy; for stochastic ones "euler" (the default), "milstein", "srk15", or "exact" (drawn from
+        the known transition law).
     dt : float, optional
         Longest step of a stochastic method; "exact" needs none, and `dW` has its own.
     n_paths : int, optional
@@ -113,7 +114,7 @@ def solve(
         return integrate(
             _with_drift_of_one_shape(problem),
             times,
-            method=check_choice("method of an ordinary equation", method or "LSODA", ODE_METHODS),
+            method=check_choice("method of an ordinary equation", method or default_method(problem), ODE_METHODS),
             rtol=rtol,
             atol=atol,
             events=events,

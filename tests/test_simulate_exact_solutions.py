@@ -7,6 +7,7 @@ import pytest
 
 from weightdecay.simulate import (
     SCHEMES,
+    Problem,
     Status,
     brownian_paths,
     cox_ingersoll_ross,
@@ -54,6 +55,13 @@ STOCHASTIC = {
         lr=0.1, weight_decay=0.5, noise_variance=2.0, n_weights=30, norm_squared_start=9.0, time=1.0
     ),
 }
+
+
+@pytest.mark.parametrize(("n_components", "method"), [(500, "LSODA"), (501, "RK45")])
+def test_a_large_state_is_given_to_an_explicit_method_unless_one_is_named(n_components, method):
+    many = Problem(lambda _t, y: -y, y0=np.ones(n_components), t_span=(0, 1))
+    assert method == solve(many, [1.0], rtol=1e-6).method
+    assert "RK23" == solve(many, [1.0], rtol=1e-4, method="RK23").method
 
 
 def agrees_with_the_exact_solution(problem, method):
