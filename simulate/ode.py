@@ -66,7 +66,7 @@ def integrate(
     found: list[list[tuple[FloatArray, FloatArray]]] = [[] for _ in events]
     status = Status.REACHED_END
     for begin, end in pairwise(edges):
-        right.last = float(np.nextafter(end, begin)) if end < edges[-1] else end
+        right.last = float(np.nextafter(end, begin))  # a jump at the end belongs to what comes after it
         wanted = None
         if t_eval is not None:
             inside = t_eval[(t_eval > begin) & (t_eval <= end)]

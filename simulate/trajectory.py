@@ -172,8 +172,9 @@ def norm_trajectory(
         return np.maximum(np.nan_to_num(size, nan=0.0, posinf=np.inf), 0.0)
 
     def outside(step: Any, norm_squared: Any) -> Any:
+        within = np.minimum(step, np.nextafter(float(count), 0.0))  # a jump at the end is no part of the run
         with np.errstate(divide="ignore", invalid="ignore"):
-            away = np.abs(norm_squared / equilibrium(step) - 1.0)
+            away = np.abs(norm_squared / equilibrium(within) - 1.0)
         return np.nan_to_num(away, nan=np.inf, posinf=np.inf) - width
 
     def after(step: int, size: float) -> float:

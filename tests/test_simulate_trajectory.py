@@ -29,6 +29,13 @@ def test_after_the_run_the_hyperparameters_of_its_last_step_stay(lr, passed, las
     assert 150_000 + math.log(left / 50) / (2e-4 * last) == pytest.approx(run.steps_to_equilibrium, rel=1e-7)
 
 
+def test_a_jump_at_the_very_end_is_no_part_of_the_run():
+    lr = Step(0.1, 0.1, at=(5,))  # would put equilibrium, 1 until then, at 0.1, where the norm happens to be
+    run = norm_trajectory(norm_squared_start=0.05, lr=lr, weight_decay=0.05, gradient_power=1.0, n_steps=5)
+    assert 0.1 == pytest.approx(run.norm_squared[-1], rel=0.05)
+    assert math.log(0.95 / 0.05) / 0.01 == pytest.approx(run.steps_to_equilibrium, rel=1e-6)
+
+
 def test_a_scale_invariant_block_goes_on_after_a_schedule_too():
     lr = Step(0.1, 0.5, at=(1000,))
     run = norm_trajectory(norm_squared_start=9.0, lr=lr, weight_decay=0.01, unit_gradient_power=0.04, n_steps=1500)
