@@ -106,6 +106,43 @@ def test_heavy_ball_pays_for_its_work_with_the_power_of_its_buffer():
     assert abs(np.mean(work) - predicted) < 3 * error
 
 
+def test_heavy_ball_on_reshuffled_epochs_has_the_size_of_its_measured_power():
+    lr, weight_decay, momentum, steps = 0.1, 0.05, 0.9, 20000
+    rng = np.random.default_rng(12)
+    examples = rng.standard_normal((8, 40))  # the loss of an example is its product with the direction of the weights
+    w, v = rng.standard_normal(40), np.zeros(40)
+    sizes, measured, white, last = [], [], [], None
+    claim = theory.derive("heavy-ball-measured-power")
+    for step in range(steps):
+        if step % 8 == 0:
+            order = rng.permutation(8)
+        size = w @ w
+        unit = w / np.sqrt(size)
+        x = examples[order[step % 8]]
+        g = (x - (x @ unit) * unit) / np.sqrt(size)
+        h = g @ g + 2 * momentum * (v @ g)
+        new = momentum * v + g + weight_decay * w
+        w_next = w - lr * new
+        if step in (1, 7, 1000):
+            now = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "norm_squared": size}
+            now |= {"norm_squared_before": last, "buffer_power": v @ v}
+            assert claim.numeric("buffer_power_next", **now, measured_power=h) == pytest.approx(new @ new, rel=1e-10)
+            found = claim.numeric("norm_squared_next", **now, buffer_power_next=new @ new)
+            assert found == pytest.approx(w_next @ w_next, rel=1e-10)
+        if step >= 1000:
+            sizes.append(size)
+            measured.append(h)
+            white.append(g @ g)
+        w, v, last = w_next, new, size
+    given = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum}
+    assert claim.numeric(**given, measured_power=np.mean(measured)) == pytest.approx(np.mean(sizes), rel=2e-3)
+    as_white = theory.derive("optimizer-heavy-ball-coupled")
+    values = given | {"gradient_power": np.mean(white), "dampening": 0.0}
+    missed = as_white.numeric(**{name: values[name] for name in as_white.arguments()})
+    assert abs(missed / np.mean(sizes) - 1) > 0.05  # what white gradients would have
+    assert claim.numeric(**given, measured_power=np.mean(white)) == pytest.approx(missed)
+
+
 def test_the_envelope_gives_sizes_of_a_ridge_regression_from_its_loss():
     x, y = RNG.standard_normal((30, 5)), RNG.standard_normal(30)
 
