@@ -47,6 +47,11 @@ def test_no_printed_size_is_negative_or_nan(arguments):
     assert np.sqrt(values["norm_squared"] / 23520) == pytest.approx(values["rms"], rel=1e-8)
 
 
+def test_columns_of_the_table_never_touch():
+    lines = run("--lr", "step:0.123456:1e-50:at=10,20", "--steps", "30", "--points", "2").output.splitlines()
+    assert all(8 == len(line.split()) for line in lines[-3:])
+
+
 def test_csv_is_csv_and_nothing_else():
     output = run("--lr", "cosine:0.1:0", "--steps", "1000", "--weight-decay", "0.01", "--format", "csv").output
     names, *rows = (line.split(",") for line in output.splitlines())

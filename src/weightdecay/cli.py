@@ -449,7 +449,7 @@ def simulate(
     widths = [max(len(name), 10) + 2 for name in columns]
     click.echo("".join(name.rjust(width) for name, width in zip(columns, widths, strict=True)))
     for row in rows:
-        click.echo("".join(f"{value:{width}.6g}" for value, width in zip(row, widths, strict=True)))
+        click.echo("".join(f" {value:{width - 1}.6g}" for value, width in zip(row, widths, strict=True)))
     if files:
         click.echo(f"\n{_files_line('norm-trajectory', files)}")
 
