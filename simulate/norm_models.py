@@ -230,7 +230,7 @@ def scale_invariant_norm(
     >>> round(float(block.exact(4000)[0]), 6)  # the square root of 0.1 times 4 / (2 times 0.05)
     2.0
     """
-    start = np.atleast_1d(np.asarray(norm_squared_start, dtype=np.float64))
+    start = check_state("norm_squared_start", norm_squared_start)
     if not np.all(start > 0):
         raise InvalidInput(f"norm_squared_start contains {start.min():g}, but must be above 0 for this block")
     power = check_positive("unit_gradient_power", unit_gradient_power)
