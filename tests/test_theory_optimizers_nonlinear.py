@@ -105,6 +105,34 @@ def test_published_short_cuts_miss_by_what_is_said_of_them():
     assert low == pytest.approx([0.015, 0.056], abs=0.001)
 
 
+@pytest.mark.parametrize(("memory", "apart"), [(0.9, 0.02), (0.999, 2e-4)])
+def test_short_cuts_go_to_their_proven_ratios_for_long_memory(memory, apart):
+    claim, lags = theory.derive("published-approximations"), np.arange(1, 60000)
+    published = (1 + memory) / (1 - memory)
+    signs = 1 + 4 / np.pi * np.arcsin(memory**lags).sum()
+    polar = 1 + 2 * large_matrix_overlap(memory**lags, 1.0).sum()
+    assert claim.numeric("sign_momentum_ratio") == pytest.approx(published / signs, rel=apart)
+    assert claim.numeric("linear_sign_ratio") == pytest.approx(2 / np.pi * published / signs, rel=apart)
+    assert claim.numeric("polar_momentum_ratio") == pytest.approx(published / polar, rel=apart)
+
+
+def test_short_cuts_have_their_proven_ratios_for_short_memory():
+    claim, memory, lags = theory.derive("published-approximations"), 1e-5, np.arange(1, 4)
+    published = 2 * memory / (1 - memory)
+    signs = 4 / np.pi * np.arcsin(memory**lags).sum()
+    polar = 2 * large_matrix_overlap(memory**lags, 1.0).sum()
+    assert claim.numeric("sign_momentum_ratio_short") == pytest.approx(published / signs, rel=1e-4)
+    assert claim.numeric("polar_momentum_ratio_short") == pytest.approx(published / polar, rel=1e-4)
+
+
+def test_the_linearized_formula_of_lion_misses_by_the_square_of_its_first_correlation():
+    claim, falling = theory.derive("published-approximations"), 0.9999 ** np.arange(0, 400000)
+    for first in (0.1, 0.3):
+        ratio = falling.sum() * first / np.arcsin(first * falling).sum()
+        found = claim.numeric("linear_sign_ratio_series", first_correlation=first)
+        assert found == pytest.approx(ratio, abs=first**4 / 25)
+
+
 def test_adamw_loses_nine_times_the_decay_per_step():
     correction = equilibrium(theory.ADAM, coupling="decoupled").first_correction["norm_squared"]
     values = {"lr": 1.0, "weight_decay": 1.0, "beta1": 0.9, "beta2": 0.99999}
