@@ -113,6 +113,11 @@ def _survivors(original):
         parts = list(original.stability)
         parts[place] = replace(part, stable=sp.Not(part.stable))
         yield "stability reversed", replace(original, stability=tuple(parts)), unproven
+    for place, condition in enumerate(original.conditions):
+        for kind, changed in mutants(condition.relation) if condition.proof else ():
+            conditions = list(original.conditions)
+            conditions[place] = replace(condition, relation=changed)
+            yield f"condition, {kind}: {changed}", replace(original, conditions=tuple(conditions)), unproven
 
 
 @pytest.mark.parametrize("name", theory.names())

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weightdecay import theory
-from weightdecay.errors import InvalidInput
+from weightdecay.errors import InvalidInput, ProofError
 from weightdecay.theory import B, LinearOptimizer, equilibrium, symbols_of
 
 lr, weight_decay, gradient_power, momentum, dampening = symbols_of("lr weight_decay gradient_power momentum dampening")
@@ -344,3 +344,32 @@ def test_published_heavy_ball_numbers_far_from_leading_order():
         off[coupling] = abs(leading.numeric(**values) / exact.numeric(**values) - 1)
     assert off["coupled"] == pytest.approx(0.1 / (2 * 1.9), rel=1e-6)
     assert off["decoupled"] > 0.4
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+@pytest.mark.parametrize("name", ["optimizer-nesterov-coupled", "optimizer-heavy-ball-decoupled"])
+def test_a_stability_region_without_one_of_its_conditions_fails_its_proof(name, lost):
+    claim = theory.derive(name)
+    claim.check()
+    kept = [condition for place, condition in enumerate(claim.conditions) if place != lost]
+    assert len(kept) == 1
+    with pytest.raises(ProofError, match="does not hold"):
+        dataclasses.replace(claim, conditions=tuple(kept)).check()
+
+
+@pytest.mark.parametrize("factor", [7, sp.Rational(21, 20), sp.Rational(19, 20)])
+def test_a_stability_region_that_is_too_wide_or_too_narrow_fails_its_proof(factor):
+    claim = theory.derive("optimizer-heavy-ball-coupled")
+    (bound,) = (part for part in claim.conditions if part.relation.has(sp.Symbol("lr", positive=True)))
+    wrong = dataclasses.replace(bound, relation=bound.relation.lhs < factor * bound.relation.rhs)
+    changed = tuple(wrong if part is bound else part for part in claim.conditions)
+    with pytest.raises(ProofError, match="outside this region of stability"):
+        dataclasses.replace(claim, conditions=changed).check()
+
+
+@pytest.mark.parametrize("filter_", [1 / (1 - B / 2 + B**2 / 4), 1 + B - B**2 / 2, 1 / (1 - sp.Symbol("k") * B**2)])
+@pytest.mark.parametrize("coupling", ["coupled", "decoupled"])
+def test_the_region_of_an_invented_filter_is_proven_from_its_roots(filter_, coupling):
+    invented = theory.linear_optimizer(LinearOptimizer("invented", filter_), coupling)
+    assert all(condition.proof for condition in invented.conditions)
+    invented._check_from(len(invented.steps))

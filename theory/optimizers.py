@@ -7,9 +7,11 @@ stationary size and rotation of weights on random gradients, exactly or to leadi
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import sympy as sp
 
 from ..errors import InvalidInput, check_choice
@@ -17,6 +19,7 @@ from .equilibria import COUPLINGS, Equilibrium
 from .evaluation import Condition, evaluate
 from .filter_moments import autocovariances, leading_terms, schur_conditions
 from .notation import symbols_of
+from .proofs import proof, rational_points
 
 __all__ = ["B", "LinearOptimizer", "equilibrium"]
 
@@ -222,7 +225,8 @@ def equilibrium(
 def _linear_equilibrium(optimizer: LinearOptimizer, coupling: str, symmetry: str, order: str) -> Equilibrium:
     above, below = optimizer.closed_loop(coupling, _EPS)
     symbols = (_EPS, *optimizer.hyperparameters)
-    conditions = tuple(dict.fromkeys((*optimizer.stability(), *_region(optimizer, coupling, below, symbols))))
+    every = (*_region(optimizer, coupling, below, symbols), *optimizer.stability())
+    conditions = tuple({condition.relation: condition for condition in every}.values())  # of the same, the filter's
     r_0, r_1, _ = autocovariances(above, below, symbols)
     rotation = sp.factor(1 - r_1 / r_0)
     (size, size_next), (turn, turn_next) = leading_terms(r_0, _EPS), leading_terms(rotation, _EPS)
@@ -263,6 +267,8 @@ def _linear_equilibrium(optimizer: LinearOptimizer, coupling: str, symmetry: str
 def _region(optimizer: LinearOptimizer, coupling: str, below: Any, symbols: Any) -> tuple[Condition, ...]:
     """Return the conditions on lr*weight_decay."""
     positive = [2 - _EPS] if coupling == "decoupled" else schur_conditions(below, symbols)
+    forgets = schur_conditions(optimizer.denominator, optimizer.hyperparameters)
+    positive = [part for part in positive if not _follows(part, forgets)]
     return _conditions(
         f"{optimizer.name!r} with {coupling} decay is unstable",
         positive,
@@ -276,7 +282,76 @@ def _conditions(what: str, positive: list[Any], sentence: str) -> tuple[Conditio
     if any(relation == sp.false for relation in region):
         raise InvalidInput(f"{what}: {sentence}")
     told = [relation.subs(_EPS, _lr * _weight_decay) for relation in dict.fromkeys(region) if relation != sp.true]
-    return tuple(Condition(relation, sentence) for relation in told)
+    return tuple(Condition(relation, sentence, _BY_ROOTS) for relation in told)
+
+
+def _where_stable(relation: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Compare all conditions together with the roots of filter and closed loop, at points inside and outside."""
+    (b,) = earlier["response"].lhs.args
+    below = tuple(sp.fraction(sp.together(earlier[key].rhs))[1] for key in ("filter", "response"))
+    region = earlier["conditions"]
+    agree, last_inside = _compared(region, below, b)
+    return tuple(sp.true if holds else sp.false for holds in (agree, relation in last_inside))
+
+
+@functools.lru_cache(maxsize=16)
+def _compared(region: Any, below: tuple[Any, ...], b: Any) -> tuple[bool, frozenset[Any]]:
+    """Tell whether a region is where all roots lie outside the unit circle, and which of its edges are sharp.
+
+    An edge is sharp if the loop is stable somewhere 2 % within it; that of a single hyperparameter has to be, one of
+    lr*weight_decay may be hidden behind another.
+    """
+    symbols = region.free_symbols.union(*(part.free_symbols for part in below)) - {b}
+    coefficients = [part for side in below for part in sp.Poly(side, b).all_coeffs()]
+    length = sp.degree(below[0], b) + 1
+    numbers = sp.lambdify(sorted(symbols, key=str), coefficients, modules="math")
+    relations = sp.And.make_args(region)
+
+    def stable(point: Mapping[Any, Any]) -> bool:
+        values = numbers(*(float(point[symbol]) for symbol in sorted(symbols, key=str)))
+        roots = (*np.roots(values[:length]), *np.roots(values[length:]))
+        return bool(min(map(abs, roots), default=np.inf) > 1)
+
+    sharp, verdicts = set(), []
+    for row, near in enumerate(rational_points(symbols, 12)):
+        far = {symbol: value * (1 + row % 3 * sp.Rational(5, 3)) for symbol, value in near.items()}
+        points = [(None, near), (None, far)]
+        for relation in relations:
+            moved = _edge(relation, near)
+            points += [
+                (relation, near | {symbol: sp.Rational(part, 50) * value})
+                for symbol, value in moved.items()
+                for part in (49, 51)
+            ]
+        for relation, point in points:
+            stays = stable(point)
+            verdicts.append((stays, region.subs(point) == sp.true))
+            if relation is not None and stays and relation.subs(point) == sp.true:
+                sharp.add(relation)
+    return (
+        all(stays == stated for stays, stated in verdicts) and len({stated for _, stated in verdicts}) == 2,
+        frozenset(sharp | {relation for relation in relations if not relation.lhs.is_Symbol}),
+    )
+
+
+def _edge(relation: Any, point: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return the symbol on the left of a relation and its value at the edge, or nothing if the left is no product."""
+    moved = _lr if relation.lhs.has(_lr) else relation.lhs
+    if not moved.is_Symbol or relation.rhs.has(moved) or not (relation.lhs / moved).subs(point).is_Rational:
+        return {}
+    value = (relation.rhs * moved / relation.lhs).subs(point)
+    return {moved: value} if value.is_Rational and (value > 0 or not moved.is_positive) else {}
+
+
+_BY_ROOTS = proof(
+    "agrees with where all roots lie outside the unit circle, at points inside and outside", _where_stable
+)
+
+
+def _follows(expression: Any, positive: list[Any]) -> bool:
+    """Tell whether expression > 0 at any decay per step above 0, since its coefficients are among the positive."""
+    parts = sp.Poly(expression, _EPS).coeffs()
+    return expression.has(_EPS) and all(part.is_positive or sp.expand(part) in positive for part in parts)
 
 
 def _solved(expression: Any, positive: list[Any]) -> Any:
