@@ -313,3 +313,21 @@ def test_text_in_the_place_of_a_formula_is_refused_and_never_run(part, tmp_path)
     with pytest.raises(InvalidInput, match=r"must be a SymPy"):
         _with_text(part, f"__import__('pathlib').Path({str(written)!r}).touch()")().check()
     assert not written.exists()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: theory.derive(["a"]), "derivation is .*'a'.*, but must be a name"),
+        (lambda: theory.symbols_of("foo"), "quantity is 'foo', but must be one of"),
+        (lambda: theory.symbols_of(3), "names is 3, but must be text"),
+        (lambda: theory.quantity(3, "x", "x", "1", "x"), "the name of a quantity is 3, but must be"),
+    ],
+)
+def test_names_that_are_none_are_refused(call, message):
+    with pytest.raises(InvalidInput, match=message):
+        call()
+
+
+def test_the_factor_at_rest_has_no_condition_that_says_nothing():
+    assert () == theory.derive("squared-error-rescaling").conditions

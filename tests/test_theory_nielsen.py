@@ -107,3 +107,10 @@ def test_layers_have_to_be_layers(layers):
 def test_a_layer_without_size_is_refused(field, wrong):
     with pytest.raises(InvalidInput, match=f"{field} of layer 2 is"):
         founding_layers(**{field: wrong})
+
+
+def test_what_is_no_run_is_refused():
+    with pytest.raises(InvalidInput, match="radial_pull of layer is 'x', but must be"):
+        theory.LayerRun("layer", 3, 1.0, 1.0, radial_pull="x")
+    with pytest.raises(InvalidInput, match="layers is 3, but must be a list"):
+        theory.nielsen_claims(3, **FOUNDING, epochs=1)

@@ -363,7 +363,7 @@ def test_a_stability_region_that_is_too_wide_or_too_narrow_fails_its_proof(facto
     (bound,) = (part for part in claim.conditions if part.relation.has(sp.Symbol("lr", positive=True)))
     wrong = dataclasses.replace(bound, relation=bound.relation.lhs < factor * bound.relation.rhs)
     changed = tuple(wrong if part is bound else part for part in claim.conditions)
-    with pytest.raises(ProofError, match="outside this region of stability"):
+    with pytest.raises(ProofError, match="does not hold"):
         dataclasses.replace(claim, conditions=changed).check()
 
 
@@ -373,3 +373,19 @@ def test_the_region_of_an_invented_filter_is_proven_from_its_roots(filter_, coup
     invented = theory.linear_optimizer(LinearOptimizer("invented", filter_), coupling)
     assert all(condition.proof for condition in invented.conditions)
     invented._check_from(len(invented.steps))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: equilibrium(LinearOptimizer), "must be a LinearOptimizer or StationaryUpdates"),
+        (lambda: equilibrium(LinearOptimizer("a", 1 - B)), "decay never pulls the weights back; use coupling='dec"),
+        (lambda: LinearOptimizer("a", 1 / (1 - 2 * B)), "pole at B = 1/2, on or inside the unit circle; use a denom"),
+        (lambda: LinearOptimizer("a", 1 - B * sp.Symbol("lambda", positive=True)), "named lambda, which Python keeps"),
+        (lambda: theory.StationaryUpdates("a", 1, 0, coupled="text"), "'text', but must be a CoupledLaw or None"),
+        (lambda: theory.StationaryUpdates("a", 1, 0, conditions="text"), "must be a tuple of theory.Condition"),
+    ],
+)
+def test_what_has_no_equilibrium_is_told_with_what_to_do(call, message):
+    with pytest.raises(InvalidInput, match=message):
+        call()

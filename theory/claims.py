@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..errors import InvalidInput, check_count, check_nonnegative, check_positive
+from ..errors import InvalidInput, check_count, check_finite, check_nonnegative, check_positive
 from .derivation import derive
 
 __all__ = ["Claim", "LayerRun", "nielsen_claims"]
@@ -57,7 +57,7 @@ class LayerRun:
         for field in ("norm_squared_start", "norm_squared_end"):
             check_positive(f"{field} of {self.name}", getattr(self, field))
         check_nonnegative(f"gradient_power of {self.name}", self.gradient_power)
-        check_nonnegative(f"size of radial_pull of {self.name}", abs(self.radial_pull))
+        check_finite(f"radial_pull of {self.name}", self.radial_pull)
         if self.norm_squared_first is not None:
             check_positive(f"norm_squared_first of {self.name}", self.norm_squared_first)
 
@@ -139,6 +139,8 @@ def nielsen_claims(
     >>> print(verdicts[1].sentence)
     decay takes 0.3 times what the gradient gives; it would dominate with lmbda above 167
     """
+    if not isinstance(layers, Sequence) or isinstance(layers, (str, bytes)):
+        raise InvalidInput(f"layers is {layers!r}, but must be a list with one LayerRun per layer of weights")
     if not layers:
         raise InvalidInput("layers is empty, but must hold one LayerRun per layer of weights")
     for layer in layers:

@@ -436,6 +436,8 @@ def derive(name: str) -> Derivation:
     >>> derive("decay-per-epoch").title
     'Decay per epoch: the product of the steps against the exponential'
     """
+    if not isinstance(name, str):
+        raise errors.InvalidInput(f"derivation is {name!r}, but must be a name, such as one of theory.names()")
     if name not in _BUILT:
         builder = _BUILDERS[errors.check_choice("derivation", name, names())]
         built = builder()

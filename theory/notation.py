@@ -13,6 +13,8 @@ from typing import Any
 
 import sympy as sp
 
+from ..errors import InvalidInput, check_choice
+
 __all__ = ["GLOSSARY", "Quantity", "glossary_markdown", "quantity", "symbols_of"]
 
 
@@ -67,9 +69,25 @@ def quantity(
     **assumptions : bool
         SymPy's assumptions on the symbol, such as ``positive=True``.
 
+    Returns
+    -------
+    Quantity
+
+    Raises
+    ------
+    InvalidInput
+        If the name cannot be the name of an argument.
+
+    Examples
+    --------
+    >>> rate = quantity("rate", "r", "r", "1 / step", "rate of decay", positive=True).symbol
+    >>> (1 - rate).subs(rate, sp.Rational(1, 4))
+    3/4
     >>> quantity("lr", r"\eta", "η", "1", "learning rate", positive=True).symbol.is_positive
     True
     """
+    if not isinstance(name, str) or not name.isidentifier():
+        raise InvalidInput(f"the name of a quantity is {name!r}, but must be that of an argument, such as 'lr'")
     return Quantity(sp.Symbol(name, **(assumptions or {"real": True})), latex, text, unit, meaning, letters_elsewhere)
 
 
@@ -200,11 +218,20 @@ def symbols_of(names: str) -> tuple[Any, ...]:
     -------
     tuple of sympy.Symbol
 
+    Raises
+    ------
+    InvalidInput
+        If the glossary has no such name; the message names near ones.
+
+    Examples
+    --------
     >>> lr, weight_decay = symbols_of("lr weight_decay")
     >>> (1 - lr * weight_decay).subs({lr: sp.Rational(1, 10), weight_decay: sp.Rational(1, 10000)})
     99999/100000
     """
-    return tuple(_BY_NAME[name].symbol for name in names.split())
+    if not isinstance(names, str):
+        raise InvalidInput(f"names is {names!r}, but must be text such as 'lr weight_decay'")
+    return tuple(_BY_NAME[check_choice("quantity", name, _BY_NAME)].symbol for name in names.split())
 
 
 def quantities_named(names: Iterable[str], own: Iterable[Quantity] = ()) -> dict[str, Quantity]:

@@ -7,6 +7,7 @@ stationary size and rotation of weights on random gradients, exactly or to leadi
 from __future__ import annotations
 
 import functools
+import keyword
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -96,7 +97,10 @@ class LinearOptimizer:
         }
         for attribute, value in values.items():
             object.__setattr__(self, attribute, value)
-        self.stability()
+        try:
+            self.stability()
+        except InvalidInput as error:
+            raise InvalidInput(f"{error}; {_poles(self)}") from None
 
     def stability(self) -> tuple[Condition, ...]:
         """Return the conditions under which the filter forgets: its poles lie outside the unit circle of B.
@@ -213,7 +217,7 @@ def equilibrium(
     check_choice("coupling", coupling, COUPLINGS)
     check_choice("symmetry", symmetry, SYMMETRIES)
     check_choice("order", order, ORDERS)
-    if not hasattr(optimizer, "equilibrium"):
+    if isinstance(optimizer, type) or not hasattr(optimizer, "equilibrium"):
         raise InvalidInput(
             f"optimizer is {optimizer!r}, but must be a LinearOptimizer or StationaryUpdates, such as theory.SGD"
         )
@@ -223,6 +227,11 @@ def equilibrium(
 
 @functools.lru_cache(maxsize=256)
 def _linear_equilibrium(optimizer: LinearOptimizer, coupling: str, symmetry: str, order: str) -> Equilibrium:
+    if coupling == "coupled" and sp.cancel(sum(optimizer.numerator)) == 0:
+        raise InvalidInput(
+            f"{optimizer.name!r} with coupled decay has no equilibrium, since its transfer function vanishes at B = 1: "
+            "it passes on nothing that is constant, so decay never pulls the weights back; use coupling='decoupled'"
+        )
     above, below = optimizer.closed_loop(coupling, _EPS)
     symbols = (_EPS, *optimizer.hyperparameters)
     every = (*_region(optimizer, coupling, below, symbols), *optimizer.stability())
@@ -274,6 +283,14 @@ def _region(optimizer: LinearOptimizer, coupling: str, below: Any, symbols: Any)
         positive,
         "outside this region of stability the weights grow without bound",
     )
+
+
+def _poles(optimizer: LinearOptimizer) -> str:
+    """Return the words for where the poles of an unstable filter lie, and what to do."""
+    poles = sp.roots(sp.Poly(optimizer.denominator[::-1], B)) if not optimizer.hyperparameters else {}
+    inside = [str(pole) for pole in poles if abs(pole.evalf()) <= 1]
+    found = f"it has a pole at B = {', '.join(inside)}" if inside else "it has poles"
+    return f"{found}, on or inside the unit circle; use a denominator whose roots in B are all larger than 1 in size"
 
 
 def _conditions(what: str, positive: list[Any], sentence: str) -> tuple[Condition, ...]:
@@ -383,6 +400,11 @@ def _check_symbols(what: str, own: tuple[Any, ...]) -> None:
         if symbol.name in _RESERVED:
             hint = "use theory.B for the backshift" if symbol.name == "B" else "give it another name"
             raise InvalidInput(f"{what} uses a symbol of its own named {symbol.name}, which is taken; {hint}")
+        if keyword.iskeyword(symbol.name):
+            raise InvalidInput(
+                f"{what} uses a symbol of its own named {symbol.name}, which Python keeps for itself and numeric() "
+                "could not take; give it another name"
+            )
         if symbol.is_real is False or not symbol.name.isidentifier():
             raise InvalidInput(
                 f"{what} uses the unknown symbol {symbol.name!r}; "

@@ -8,7 +8,6 @@ from typing import Any
 import sympy as sp
 
 from .derivation import Derivation, Step, derivation, derive
-from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import equation, premise, proof
 
@@ -198,7 +197,6 @@ def _squared_error_rescaling() -> Derivation:
             "relaxation_rate": found["relaxation"].rhs,
             "radial_pull": found["pull"].rhs,
         },
-        conditions=(Condition(_L >= 1, "there is at least one layer"),),
         zero_allowed=frozenset({"weight_decay"}),
         references=("saxe2014", "ziyinueda2022"),
         quantities=_LINES,

@@ -105,6 +105,12 @@ class StationaryUpdates:
             if isinstance(value, (str, bytes, bool)) or not isinstance(value, (int, float, sp.Expr)):
                 raise InvalidInput(f"the {part} of {self.name!r} is {value!r}, but must be a SymPy expression")
             object.__setattr__(self, part, sp.nsimplify(sp.sympify(value), rational=True))
+        if self.coupled is not None and not isinstance(self.coupled, CoupledLaw):
+            raise InvalidInput(f"coupled of {self.name!r} is {self.coupled!r}, but must be a CoupledLaw or None")
+        if not isinstance(self.conditions, tuple) or not all(isinstance(part, Condition) for part in self.conditions):
+            raise InvalidInput(
+                f"conditions of {self.name!r} is {self.conditions!r}, but must be a tuple of theory.Condition"
+            )
         if self.update_power.has(LAG):
             raise InvalidInput(f"the update_power of {self.name!r} depends on the lag, but is that of lag 0")
         taken = {"lr", "weight_decay"} & {symbol.name for symbol in self._own()}
