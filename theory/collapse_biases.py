@@ -152,7 +152,7 @@ def _collapse_threshold_biases() -> Derivation:
             "Two layers of weights of the same decay; any activation with a slope at every hidden bias b_j.",
             "Hidden biases are fixed or trained: at zero weights they get no gradient. Decayed ones go to 0.",
             "The output bias is trained and not decayed, so that p0 is the class frequencies. Without one, out-weights "
-            "of units with φ(b_j) ≠ 0 act as an output bias, and zero is in general no fixed point.",
+            "of units that are active at zero in-weights act as an output bias, and zero is in general no fixed point.",
         ),
         steps=steps,
         equation=found["without-bias"],

@@ -45,7 +45,9 @@ def _heavy_ball_measured_power() -> Derivation:
         positive=True,
     )
     turn = quantity("one_minus_cosine", "x", "x", "1", "one minus the cosine between consecutive weights")
-    scale = quantity("norm_squared_scale", "\\tilde R_{*}", "R̃_*", "weight²", "squared norm from h̃", positive=True)
+    scale = quantity(
+        "norm_squared_scale", "\\tilde R_{*}", "R̃_*", "weight²", "squared norm from h at unit norm", positive=True
+    )
     V, V_next, B, h = power.symbol, power_next.symbol, overlap.symbol, measured.symbol
     K = _lr * (1 + _momentum) / (_weight_decay * (1 - _momentum) * (2 * (1 + _momentum) - _lr * _weight_decay))
     paid = 2 * _weight_decay * _norm_squared / (_lr * (1 + _momentum))

@@ -24,7 +24,7 @@ _j = sp.Symbol("index", nonnegative=True, integer=True)
 @derivation("published-approximations")
 def _published_approximations() -> Derivation:
     """Derive the ratio of published to exact autocorrelation times, for long and for short memory."""
-    phi = quantity("direction", "\\vartheta", "ϑ", "rad", "an angle", nonnegative=True)
+    phi = quantity("direction", "\\varphi", "φ", "rad", "an angle", nonnegative=True)
     signs = quantity("sign_correlation", "q", "q", "1", "correlation of the signs at lag 1")
     published = quantity("published_time", "\\tau_{p}", "τ_p", "steps", "autocorrelation time taken as that of b^k")
     short = quantity("published_memory", "M_{p}", "M_p", "1", "its half times 1 − b, for b to 1", positive=True)
@@ -149,7 +149,7 @@ def _published_approximations() -> Derivation:
         ),
         Step(
             "turned",
-            "The same area, seen from the other axis, with exp(−t) = sin ϑ, is",
+            "The same area, seen from the other axis, with exp(−t) = sin φ, is",
             equation(M, -2 / sp.pi * sp.Integral(sp.log(sp.sin(angle)), quarter)),
             proof("the inverse function put back into the integrand, over the same area", turned),
         ),
@@ -157,7 +157,7 @@ def _published_approximations() -> Derivation:
             "doubled",
             "The sine of twice the angle has the same mean logarithm, as has the cosine, so that",
             equation(2 * M, M + sp.log(2)),
-            proof("sin ϑ cos ϑ = sin(2ϑ)/2 under the integral", doubled),
+            proof("sin φ cos φ = sin(2φ)/2 under the integral", doubled),
         ),
         Step("closed", "and therefore", equation(M, sp.log(2)), by_putting_back("doubled")),
         Step(
