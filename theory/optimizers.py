@@ -329,7 +329,8 @@ def _compared(region: Any, below: tuple[Any, ...], b: Any) -> tuple[bool, frozen
         roots = (*np.roots(values[:length]), *np.roots(values[length:]))
         return bool(min(map(abs, roots), default=np.inf) > 1)
 
-    sharp, verdicts = set(), []
+    sharp: set[Any] = set()
+    verdicts = []
     for row, near in enumerate(rational_points(symbols, 12)):
         far = {symbol: value * (1 + row % 3 * sp.Rational(5, 3)) for symbol, value in near.items()}
         points = [(None, near), (None, far)]

@@ -9,7 +9,7 @@ import sympy as sp
 
 from .derivation import Derivation, Stability, Step, derivation, derive
 from .notation import quantity, symbols_of
-from .proofs import definition, difference, equation, premise, proof
+from .proofs import definition, difference, equation, premise, proof, rational_points
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
@@ -92,7 +92,10 @@ def _rescaling_balance() -> Derivation:
         slope_at_one = sp.diff(flow_of, _a).subs(_a, 1)
         fed = sp.solve(difference(earlier["share"]), _pull)[0]
         noise = sp.solve(flow_of.subs(_a, 1).subs(_pull, fed), _power)[0]
-        return (sp.cancel((slope_at_one + expression.rhs).subs(_pull, fed).subs(_power, noise)),)
+        left = (slope_at_one + expression.rhs).subs(_pull, fed).subs(_power, noise)
+        (point,) = rational_points(left.free_symbols, 1)
+        value = left.subs(point).evalf(30)
+        return (sp.cancel(left) if abs(value) < sp.Rational(1, 10**20) else value,)  # what is wrong need not be simple
 
     def meets(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
         more, less, pulled = sp.symbols("more less pulled", positive=True)
