@@ -76,7 +76,7 @@ def quantity(
     Raises
     ------
     InvalidInput
-        If the name cannot be the name of an argument.
+        If the name is no text.
 
     Examples
     --------
@@ -86,7 +86,7 @@ def quantity(
     >>> quantity("lr", r"\eta", "η", "1", "learning rate", positive=True).symbol.is_positive
     True
     """
-    if not isinstance(name, str) or not name.isidentifier():
+    if not isinstance(name, str) or not name.partition("[")[0].isidentifier():  # entries of blocks are named input[i]
         raise InvalidInput(f"the name of a quantity is {name!r}, but must be that of an argument, such as 'lr'")
     return Quantity(sp.Symbol(name, **(assumptions or {"real": True})), latex, text, unit, meaning, letters_elsewhere)
 
