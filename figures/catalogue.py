@@ -14,7 +14,9 @@ from .bibliography import MNIST, SOFTWARE
 
 __all__ = ["FigureModule", "all_ids", "ids", "make", "module", "references"]
 
-_IDS = ("founding-question",)
+_IDS = (  # in the order in which they are told
+    "founding-question",
+)
 _OF_HYPERPARAMETERS = ("norm-trajectory",)
 """Figures of no experiment: they need hyperparameters and no data, and are drawn by other commands than `figures`."""
 

@@ -7,13 +7,15 @@ from .experiments import experiments, run
 from .mlp import Mlp
 from .provenance import code_checksum, provenance
 from .record import Recording, TrainingRecord
-from .sweep import Run, train_all
+from .sweep import Ensemble, Job, Run, compute_all, train_all
 from .training import train, train_ensemble
 
 __all__ = [
     "Comparison",
     "Curve",
     "Dataset",
+    "Ensemble",
+    "Job",
     "Mlp",
     "Part",
     "Recording",
@@ -22,6 +24,7 @@ __all__ = [
     "TrainingConfig",
     "TrainingRecord",
     "code_checksum",
+    "compute_all",
     "experiments",
     "load_mnist",
     "provenance",

@@ -10,7 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Comparison", "Curve", "Report"]
+from ..errors import check_choice
+
+__all__ = ["Comparison", "Curve", "Report", "over_seeds", "plain", "standard_error"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class Comparison:
         Whether the deviation is divided by the predicted value.
     reason : str, optional
         Why the tolerance is what it is, or why there is none.
+    key : str, optional
+        Short name by which captions and tests find the comparison, unique within its report ("threshold tanh").
 
     Attributes
     ----------
@@ -58,6 +62,7 @@ class Comparison:
     tolerance: float | None = None
     tolerance_kind: Literal["relative", "absolute"] = "relative"
     reason: str = ""
+    key: str = ""
     ratio: float = field(init=False)
     passed: bool | None = field(init=False)
 
@@ -72,6 +77,41 @@ class Comparison:
         deviation = abs(self.measured - self.predicted)
         allowed = self.tolerance * (abs(self.predicted) if self.tolerance_kind == "relative" else 1.0)
         return bool(deviation <= allowed)
+
+
+def standard_error(values: Any) -> Any:
+    """Return the standard error of the mean over the first axis; nan for a single run.
+
+    Examples
+    --------
+    >>> float(standard_error([1.0, 2.0, 3.0]))
+    0.5773502691896258
+    """
+    values = np.asarray(values)
+    n_seeds = len(values)
+    return np.std(values, axis=0, ddof=1) / math.sqrt(n_seeds) if n_seeds > 1 else np.full(values.shape[1:], np.nan)
+
+
+def over_seeds(
+    quantity: str, predicted: Any, measured: Any, inputs: str, reason: str, *, unit: str = "1", **others: Any
+) -> Comparison:
+    """Compare the means over seeds of a prediction and a measurement.
+
+    Parameters
+    ----------
+    quantity, inputs, reason, unit
+        As in `Comparison`, and so are the others.
+    predicted, measured : float or (n_seeds,) array_like
+        Both as each seed has them; the standard error is that of the measured ones.
+
+    Examples
+    --------
+    >>> compared = over_seeds("rms", [1.0, 1.2], [1.1, 1.3], "outputs", "as stated", tolerance=0.02)
+    >>> round(compared.ratio, 6)
+    1.090909
+    """
+    mean, error = float(np.mean(measured)), float(standard_error(np.atleast_1d(measured)))
+    return Comparison(quantity, unit, float(np.mean(predicted)), mean, error, inputs, reason=reason, **others)
 
 
 @dataclass(frozen=True)
@@ -140,6 +180,17 @@ class Report:
     def passed(self) -> bool:
         """Whether every comparison that has a tolerance is within it."""
         return all(comparison.passed is not False for comparison in self.comparisons)
+
+    def comparison(self, key: str) -> Comparison:
+        """Return the comparison of a key.
+
+        Raises
+        ------
+        InvalidInput
+            If the report has none of that key.
+        """
+        by_key = {comparison.key: comparison for comparison in self.comparisons if comparison.key}
+        return by_key[check_choice("key", key, by_key)]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values; NaN and infinity become None."""

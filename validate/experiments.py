@@ -16,7 +16,9 @@ from .datasets import Dataset, load_mnist
 
 __all__ = ["experiments", "run"]
 
-_NAMES = ("founding-question",)  # each is the function `run` of the module of that name
+_NAMES = (  # each is the function `run` of the module of that name
+    "founding-question",
+)
 
 
 def experiments() -> tuple[str, ...]:

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from ..theory import Derivation, derive
-from .comparison import Comparison
+from .comparison import Comparison, over_seeds
 from .configuration import TrainingConfig
 from .datasets import Dataset
 from .record import TrainingRecord
 
-__all__ = ["STARTS", "STUDENT", "Findings", "comparisons", "standard_error", "starts"]
+__all__ = ["STARTS", "STUDENT", "Findings", "comparisons", "starts"]
 
 Array = NDArray[np.float64]
 Examples = Mapping[tuple[int, str], Sequence[TrainingRecord]]  # runs by hidden neurons and initialization
@@ -48,21 +48,6 @@ STUDENT = {
 
 STARTS = {"large": "old start", "fan_in": "new start"}
 """What the book's two initializations are called here."""
-
-
-def standard_error(values: Any) -> Any:
-    """Return the standard error of the mean over the first axis; nan for a single run."""
-    values = np.asarray(values)
-    n_seeds = len(values)
-    return np.std(values, axis=0, ddof=1) / math.sqrt(n_seeds) if n_seeds > 1 else np.full(values.shape[1:], np.nan)
-
-
-def _over_seeds(
-    quantity: str, predicted: Any, measured: Any, inputs: str, reason: str, *, unit: str = "1", **tolerance: Any
-) -> Comparison:
-    """Compare the means over seeds of a prediction and a measurement."""
-    mean, error = float(np.mean(measured)), float(standard_error(measured))
-    return Comparison(quantity, unit, float(np.mean(predicted)), mean, error, inputs, reason=reason, **tolerance)
 
 
 @dataclass(frozen=True)
@@ -202,7 +187,7 @@ def _decay(findings: Findings) -> list[Comparison]:
     n_dead = len(findings.data.dead_pixels) * findings.config.layers[1]
     in_double = "the decay is carried in float64; a factor rounded to float32 would miss by 0.4 % in 30 epochs"
     return [
-        _over_seeds(
+        over_seeds(
             f"dead pixels: squared norm of their {n_dead} weights after {epochs:g} epochs, over that at the start",
             findings.floor.numeric("factor", n_steps=findings.steps[-1], **findings.rates) ** 2,
             shrunk,
@@ -210,7 +195,7 @@ def _decay(findings: Findings) -> list[Comparison]:
             in_double,
             tolerance=ROUNDING,
         ),
-        _over_seeds(
+        over_seeds(
             "claim 2: decay factor per epoch, weights of dead pixels against the exact product",
             claim.numeric("factor_exact", **counts),
             per_epoch,
@@ -218,7 +203,7 @@ def _decay(findings: Findings) -> list[Comparison]:
             in_double,
             tolerance=ROUNDING,
         ),
-        _over_seeds(
+        over_seeds(
             "claim 2: decay factor per epoch, weights of dead pixels against exp(-eta*lmbda/m)",
             claim.numeric("factor_exponential", **counts),
             per_epoch,
@@ -231,7 +216,7 @@ def _decay(findings: Findings) -> list[Comparison]:
 
 def _variance(findings: Findings, layer: int) -> Comparison:
     measured = np.array([record.variance[:, layer] for record in findings.records])
-    return _over_seeds(
+    return over_seeds(
         f"variance of layer {layer + 2} after {findings.epochs[-1]:g} epochs, against decay alone",
         findings.floor.numeric("variance", variance_start=measured[:, 0], n_steps=findings.steps[-1], **findings.rates),
         measured[:, -1],
@@ -268,7 +253,7 @@ def _gap(findings: Findings) -> Comparison:
     theory = derive("entropy-loss-gap")
     entropy, loss = _last(findings, "predictive_entropy"), _last(findings, "cost")
     gap = theory.numeric("entropy_loss_gap", predictive_entropy=entropy, cross_entropy=loss)
-    return _over_seeds(
+    return over_seeds(
         "radial pull of layer 3 in the last epoch, from the outputs' entropy-loss gap and the biases",
         theory.numeric("radial_pull", entropy_loss_gap=gap, bias_pull=_last(findings, "bias_pull", 1)),
         _last(findings, "radial_pull", 1),
@@ -280,7 +265,7 @@ def _gap(findings: Findings) -> Comparison:
 
 
 def _equal_pull(findings: Findings) -> Comparison:
-    return _over_seeds(
+    return over_seeds(
         "radial pull of layer 2 in the last epoch, if it were that of layer 3",
         _last(findings, "radial_pull", 1),
         _last(findings, "radial_pull", 0),
@@ -293,7 +278,7 @@ def _equal_pull(findings: Findings) -> Comparison:
 def _budget(findings: Findings, layer: int) -> list[Comparison]:
     books = [findings.budget(record, layer) for record in findings.records]
     return [
-        _over_seeds(
+        over_seeds(
             f"{when}, pull plus noise of layer {layer + 2} against its loss to decay",
             [book["decay"][epoch] for book in books],
             [book["pull"][epoch] + book["noise"][epoch] for book in books],
@@ -318,7 +303,7 @@ def _third_claim(findings: Findings, layer: int) -> list[Comparison]:
         needed = float(n_steps) / findings.config.steps_per_epoch(findings.data.n_train)
     after = f"of layer {layer + 2} after {findings.epochs[-1]:g} epochs"
     return [
-        _over_seeds(
+        over_seeds(
             f"claim 3: rms weight {after}, against 1/sqrt(n_weights) of the network",
             claimed,
             rms[:, -1],
@@ -326,7 +311,7 @@ def _third_claim(findings: Findings, layer: int) -> list[Comparison]:
             "the claimed size has no prefactor, and the run is shorter than the decay to it",
             unit="weight",
         ),
-        _over_seeds(
+        over_seeds(
             f"rms weight {after}, against 1/sqrt(n_weights) of the layer",
             1 / math.sqrt(n_layer),
             rms[:, -1],
@@ -403,7 +388,7 @@ def starts(by_example: Examples) -> list[Comparison]:
         label = f"{width} hidden neurons, {STARTS[start]}"
         fan_in = records[0].config.layers[0]
         sizes.append(
-            _over_seeds(
+            over_seeds(
                 f"rms weight of layer 2 at the end, {label}, against 1/sqrt(fan_in), where the new start begins",
                 1 / math.sqrt(fan_in),
                 [np.sqrt(record.norm_squared[-1, 0] / record.final.weights[0].size) for record in records],
@@ -413,7 +398,7 @@ def starts(by_example: Examples) -> list[Comparison]:
             )
         )
         accuracies.append(
-            _over_seeds(
+            over_seeds(
                 f"validation accuracy at the end, {label}, against the new start's",
                 [record.accuracy()[-1] for record in by_example[width, "fan_in"]],
                 [record.accuracy()[-1] for record in records],

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .comparison import Curve
-from .founding_comparisons import STARTS, STUDENT, Examples, Findings, standard_error
+from .comparison import Curve, standard_error
+from .founding_comparisons import STARTS, STUDENT, Examples, Findings
 
 __all__ = ["accuracy_curves", "budget_curves", "size_curves", "tail_off_curves", "variance_curves"]
 
