@@ -1,8 +1,8 @@
 """Draw theory against experiment, and make each figure citable.
 
 >>> from weightdecay import figures
->>> figures.ids()
-('founding-question',)
+>>> figures.ids()[0]
+'founding-question'
 
 ``report = figures.make("founding-question")`` trains and compares, ``figures.save(report, "founding-question", "out")``
 draws and writes the eight files of a figure, ``figures.load(csv, json)`` reads a report back.

@@ -14,11 +14,13 @@ from .bibliography import MNIST, SOFTWARE
 
 __all__ = ["FigureModule", "all_ids", "ids", "make", "module", "references"]
 
-_IDS = (  # in the order in which they are told
+_OF_EXPERIMENTS = (  # in the order in which they are told
     "founding-question",
 )
+_OF_THEORY: tuple[str, ...] = ()
+"""Figures of no experiment that `figures` draws too: they need no data set."""
 _OF_HYPERPARAMETERS = ("norm-trajectory",)
-"""Figures of no experiment: they need hyperparameters and no data, and are drawn by other commands than `figures`."""
+"""Figures of what a user gives: they are drawn by other commands than `figures`."""
 
 
 class FigureModule(Protocol):
@@ -48,21 +50,21 @@ class FigureModule(Protocol):
 
 
 def ids() -> tuple[str, ...]:
-    """Return the names of all figures of experiments.
+    """Return the names of all figures that can be drawn with nothing given.
 
     >>> "founding-question" in ids()
     True
     """
-    return _IDS
+    return _OF_EXPERIMENTS + _OF_THEORY
 
 
 def all_ids() -> tuple[str, ...]:
-    """Return the names of all figures, also those that are drawn from hyperparameters alone.
+    """Return the names of all figures, also those that are drawn of what a user gives.
 
-    >>> set(all_ids()) - set(ids())
-    {'norm-trajectory'}
+    >>> "norm-trajectory" in set(all_ids()) - set(ids())
+    True
     """
-    return _IDS + _OF_HYPERPARAMETERS
+    return ids() + _OF_HYPERPARAMETERS
 
 
 def module(figure_id: str) -> FigureModule:
@@ -108,5 +110,5 @@ def references(figure_id: str, data_name: str = "MNIST") -> tuple[str, ...]:
     >>> references("founding-question")[:2]
     ('weightdecay', 'lecun1998')
     """
-    data = (MNIST,) if data_name == "MNIST" and figure_id in _IDS else ()
+    data = (MNIST,) if data_name == "MNIST" and figure_id in _OF_EXPERIMENTS else ()
     return (SOFTWARE, *data, *module(figure_id).REFERENCES)
