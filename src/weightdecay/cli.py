@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 import shutil
 import sys
@@ -19,7 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .errors import InvalidInput, ProofError, WeightDecayError, check_count
+from .command_parts import Count, as_json_option, examples, print_json
+from .errors import InvalidInput, ProofError, WeightDecayError
 
 if TYPE_CHECKING:
     from .simulate import Trajectory
@@ -58,29 +58,9 @@ class _Program(click.Group):
         return result
 
 
-class _Count(click.types.IntParamType):
-    """A whole number from a least one on; anything else is answered in the package's own words."""
-
-    name = "integer"
-
-    def __init__(self, least: int, most: int | None = None) -> None:
-        self.least, self.most = least, most
-
-    def convert(self, value: Any, param: click.Parameter | None, _ctx: click.Context | None) -> int:
-        """Return the number."""
-        name = param.opts[0] if param else "number"
-        with contextlib.suppress(ValueError):
-            value = int(value)
-        return check_count(name, value, least=self.least, most=self.most)
-
-
-def _examples(*lines: str) -> str:
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
-
-
 @click.group(
     cls=_Program,
-    epilog=_examples("weightdecay figures     # train on MNIST, compare with theory, draw", "weightdecay derive"),
+    epilog=examples("weightdecay figures     # train on MNIST, compare with theory, draw", "weightdecay derive"),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="weightdecay", message="%(package)s %(version)s")
@@ -91,15 +71,15 @@ def main() -> None:
 def _running(command: Command) -> Command:
     """Add the options of all commands that train."""
     for option in (
-        click.option("--batch-size", type=_Count(1), help="Examples in a mini-batch (10)."),
-        click.option("--epochs", type=_Count(1), help="Epochs of training (30)."),
-        click.option("--hidden", type=_Count(1), help="Hidden neurons (30)."),
+        click.option("--batch-size", type=Count(1), help="Examples in a mini-batch (10)."),
+        click.option("--epochs", type=Count(1), help="Epochs of training (30)."),
+        click.option("--hidden", type=Count(1), help="Hidden neurons (30)."),
         click.option("--lmbda", type=float, help="Regularization parameter, the book's λ (5)."),
         click.option(
             "--eta", type=float, help="Learning rate (0.1). This and the next four redo the founding question."
         ),
-        click.option("--seed", type=_Count(0), default=0, show_default=True, help="Seed of all randomness."),
-        click.option("--jobs", type=_Count(1), help="Processes; by default one for each processor."),
+        click.option("--seed", type=Count(0), default=0, show_default=True, help="Seed of all randomness."),
+        click.option("--jobs", type=Count(1), help="Processes; by default one for each processor."),
         click.option(
             "--data",
             metavar="PATH",
@@ -117,12 +97,9 @@ def _running(command: Command) -> Command:
     return command
 
 
-_as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
-
-
 @main.command(
     short_help="Train on real data, compare with theory, draw.",
-    epilog=_examples(
+    epilog=examples(
         "weightdecay figures",
         "weightdecay figures founding-question --eta 0.5 --epochs 10 --out my-figures",
         "weightdecay figures --check --out my-figures",
@@ -131,14 +108,28 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for 
 @click.argument("figure_ids", metavar="[ID]...", nargs=-1)
 @_running
 @click.option("--out", metavar="DIR", help="Folder to write to.  [default: ./weightdecay-figures]")
+@click.option(
+    "--width",
+    type=click.Choice(["full", "column", "slide"]),
+    default="full",
+    show_default=True,
+    help="Width of the pictures: 183 mm, 89 mm or 13.3 inches.",
+)
 @click.option("--check", "checking", is_flag=True, help="Draw nothing: say which figures of DIR are stale.")
-@_as_json
+@as_json_option
 def figures(
-    figure_ids: tuple[str, ...], out: str | None, checking: bool, as_json: bool, data: str | None, **options: Any
+    figure_ids: tuple[str, ...],
+    out: str | None,
+    width: str,
+    checking: bool,
+    as_json: bool,
+    data: str | None,
+    **options: Any,
 ) -> None:
     """Train, compare with theory, and draw: all figures, or those named.
 
-    Each figure becomes eight files: pdf, svg, png, csv (what is plotted), json (where it comes from), tex, bib and md.
+    Each figure becomes eight files: pdf, svg, png, csv (what is plotted), json (where it comes from), tex, bib and md,
+    and two of a table that holds predicted against measured (tex, md).
     With --check, DIR is figures/gallery unless given.
     """
     from . import figures as drawing
@@ -155,9 +146,9 @@ def figures(
         given = _given(data, progress, options)
         for name in chosen:
             report = drawing.make(name, **given)
-            saved.append((name, report, drawing.save(report, name, folder)))
+            saved.append((name, report, drawing.save(report, name, folder, width=width)))
     if as_json:
-        _print_json({"figures": [_figure_dict(*one) for one in saved]})
+        print_json({"figures": [_figure_dict(*one) for one in saved]})
         return
     for name, report, paths in saved:
         click.echo(_files_line(name, paths))
@@ -172,7 +163,7 @@ def _check_figures(folder: Path, figure_ids: tuple[str, ...], as_json: bool) -> 
     findings = drawing.check(folder, figure_ids)
     if as_json:
         told = [{"id": one.figure_id, "passed": one.passed, "finding": one.sentence} for one in findings]
-        _print_json({"figures": told})
+        print_json({"figures": told})
     else:
         for one in findings:
             click.echo(f"{'ok' if one.passed else 'STALE':6}{one.figure_id}: {one.sentence}")
@@ -186,13 +177,13 @@ def _figure_dict(name: str, report: Report, paths: Sequence[Path]) -> dict[str, 
 
 @main.command(
     short_help="Print predicted against measured.",
-    epilog=_examples(
+    epilog=examples(
         "weightdecay validate founding-question", "weightdecay validate founding-question --hidden 100 --json"
     ),
 )
 @click.argument("experiment", required=False)
 @_running
-@_as_json
+@as_json_option
 def validate(experiment: str | None, as_json: bool, data: str | None, **options: Any) -> None:
     """Run experiments and print predicted against measured: all, or the one named.
 
@@ -209,7 +200,7 @@ def validate(experiment: str | None, as_json: bool, data: str | None, **options:
         reports = [judge.run(name, **given) for name in chosen]
     if as_json:
         told = [report.to_dict() for report in reports]
-        _print_json(told[0] if experiment else {"reports": told})
+        print_json(told[0] if experiment else {"reports": told})
     else:
         click.echo("\n\n".join(_table(report) for report in reports))
     _exit_if(not all(report.passed for report in reports))
@@ -253,7 +244,7 @@ def _row(*cells: str) -> str:
 
 @main.command(
     short_help="Print derivations and prove them again.",
-    epilog=_examples(
+    epilog=examples(
         "weightdecay derive", "weightdecay derive decay-per-epoch --format latex", "weightdecay derive --check"
     ),
 )
@@ -267,7 +258,7 @@ def _row(*cells: str) -> str:
     help="Form of the derivation.",
 )
 @click.option("--check", "checking", is_flag=True, help="Prove every step again.")
-@_as_json
+@as_json_option
 def derive(name: str | None, form: str, checking: bool, as_json: bool) -> None:
     """Print a derivation, or list them all.
 
@@ -281,14 +272,14 @@ def derive(name: str | None, form: str, checking: bool, as_json: bool) -> None:
     elif name is None:
         listed = {one: theory.derive(one).title for one in theory.names()}
         if as_json:
-            _print_json([{"name": one, "title": title} for one, title in listed.items()])
+            print_json([{"name": one, "title": title} for one, title in listed.items()])
         else:
             width = max(map(len, listed))
             click.echo("\n".join(f"{one:{width}}  {title}" for one, title in listed.items()))
     else:
         found = theory.derive(name)
         if as_json:
-            _print_json(found.to_dict())
+            print_json(found.to_dict())
         else:
             written: str = getattr(found, form)()
             click.echo(written.rstrip("\n"))
@@ -309,13 +300,13 @@ def _check_derivations(names: Sequence[str], as_json: bool) -> None:
             click.echo(f"{'FAIL' if problem else 'ok':6}{name}{f': {problem}' if problem else ''}")
             sys.stdout.flush()
     if as_json:
-        _print_json({"derivations": results})
+        print_json({"derivations": results})
     _exit_if(not all(result["passed"] for result in results))
 
 
 @main.command(
     short_help="Say how large weights become, and when they are in equilibrium.",
-    epilog=_examples(
+    epilog=examples(
         "weightdecay simulate --lr 0.1 --weight-decay 1e-4 --epochs 30 --radial-pull 0.1",
         "    # how long until my weights are in equilibrium? (here: 61 epochs, in a run of 30)",
         "weightdecay simulate --lr warm-up:5000:cosine:0.1:0 --weight-decay 5e-4 \\",
@@ -347,12 +338,10 @@ def _check_derivations(names: Sequence[str], as_json: bool) -> None:
     help="How the two make the decay of a step.",
 )
 @click.option("--epochs", type=float, default=30, show_default=True, help="Length of the run.")
-@click.option("--steps", type=_Count(1, _MOST), help="Length of the run in steps, instead of --epochs.")
-@click.option(
-    "--n-train", type=_Count(1, _MOST), default=50000, show_default=True, help="Examples in the training set."
-)
-@click.option("--batch-size", type=_Count(1, _MOST), default=10, show_default=True, help="Examples in a mini-batch.")
-@click.option("--n-weights", type=_Count(1, _MOST), default=23520, show_default=True, help="Weights in the layer.")
+@click.option("--steps", type=Count(1, _MOST), help="Length of the run in steps, instead of --epochs.")
+@click.option("--n-train", type=Count(1, _MOST), default=50000, show_default=True, help="Examples in the training set.")
+@click.option("--batch-size", type=Count(1, _MOST), default=10, show_default=True, help="Examples in a mini-batch.")
+@click.option("--n-weights", type=Count(1, _MOST), default=23520, show_default=True, help="Weights in the layer.")
 @click.option("--rms", type=float, default=1.0, show_default=True, help="Size per weight at the start.")
 @click.option("--radial-pull", type=float, default=0.0, show_default=True, help="Pull of the data, -<W, g>.")
 @click.option(
@@ -366,7 +355,7 @@ def _check_derivations(names: Sequence[str], as_json: bool) -> None:
 @click.option(
     "--tolerance", type=float, default=0.05, show_default=True, help="Distance from equilibrium that counts as there."
 )
-@click.option("--points", type=_Count(2), default=11, show_default=True, help="Points of the trajectory.")
+@click.option("--points", type=Count(2), default=11, show_default=True, help="Points of the trajectory.")
 @click.option(
     "--format",
     "form",
@@ -376,7 +365,7 @@ def _check_derivations(names: Sequence[str], as_json: bool) -> None:
     help="Form of the trajectory.",
 )
 @click.option("--plot", metavar="DIR", help="Also draw it, with its table, origin and citations: folder to write to.")
-@_as_json
+@as_json_option
 def simulate(
     *,
     lr: str,
@@ -436,7 +425,7 @@ def simulate(
     }
     if as_json:
         told = {**run.to_dict(), "epoch": columns["epoch"].tolist(), "rms": columns["rms"].tolist()}
-        _print_json(told | ({"files": [str(path) for path in files]} if files else {}))
+        print_json(told | ({"files": [str(path) for path in files]} if files else {}))
         return
     rows = zip(*(values.tolist() for values in columns.values()), strict=True)
     if form == "csv":
@@ -463,7 +452,9 @@ def _plotted(out: str, **hyperparameters: Any) -> tuple[Path, ...]:
 
 
 def _files_line(figure_id: str, paths: Sequence[Path]) -> str:
-    return f"{figure_id}: {paths[0].with_suffix('')}.{{{','.join(path.suffix[1:] for path in paths)}}}"
+    """Name the files of a figure in the short form of a shell: folder/name{.pdf,.svg,...,-table.md}."""
+    endings = [path.name.removeprefix(figure_id) for path in paths]
+    return f"{figure_id}: {paths[0].with_suffix('')}{{{','.join(endings)}}}"
 
 
 def _equilibrium_sentence(run: Trajectory, per_epoch: float, options: Mapping[str, Any]) -> str:
@@ -486,7 +477,7 @@ def _equilibrium_sentence(run: Trajectory, per_epoch: float, options: Mapping[st
 
 @main.command(
     short_help="Print citations.",
-    epilog=_examples("weightdecay cite", "weightdecay cite founding-question --format bibtex > references.bib"),
+    epilog=examples("weightdecay cite", "weightdecay cite founding-question --format bibtex > references.bib"),
 )
 @click.argument("figure_ids", metavar="[ID]...", nargs=-1)
 @click.option(
@@ -497,7 +488,7 @@ def _equilibrium_sentence(run: Trajectory, per_epoch: float, options: Mapping[st
     show_default=True,
     help="Form of the citations.",
 )
-@_as_json
+@as_json_option
 def cite(figure_ids: tuple[str, ...], form: str, as_json: bool) -> None:
     """Print citations of the software and its data, or of all that figures rest on.
 
@@ -507,7 +498,7 @@ def cite(figure_ids: tuple[str, ...], form: str, as_json: bool) -> None:
 
     keys = [key for name in figure_ids for key in drawing.references(name)] or ["weightdecay", "lecun1998"]
     if as_json:
-        _print_json({"keys": list(dict.fromkeys(keys)), "format": form, "citations": drawing.cite(keys, form)})
+        print_json({"keys": list(dict.fromkeys(keys)), "format": form, "citations": drawing.cite(keys, form)})
         return
     click.echo(drawing.cite(keys, form).rstrip("\n"))
 
@@ -553,10 +544,6 @@ def _progress() -> Iterator[Progress]:
 
 
 _BAR = "{desc}: {percentage:3.0f}% |{bar:30}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}]"
-
-
-def _print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
 
 
 def _exit_if(failed: bool) -> None:
