@@ -61,6 +61,7 @@ from .nonlinear_optimizers import ADAM, LION, MUON, RMSPROP, SIGN_SGD, SIGNUM
 from .notation import GLOSSARY, Quantity, glossary_markdown, quantity, symbols_of
 from .optimizers import B, LinearOptimizer, equilibrium
 from .proofs import Proof
+from .same_regularizer import Conversion, convention_name, conversions
 from .saturation import saturation_ratio
 from .stationary_updates import StationaryUpdates
 from .symmetry import Symmetry
@@ -83,6 +84,7 @@ __all__ = [
     "B",
     "Claim",
     "Condition",
+    "Conversion",
     "Derivation",
     "Equilibrium",
     "LayerRun",
@@ -99,7 +101,9 @@ __all__ = [
     "collapse",
     "collapse_biases",
     "conservation_laws",
+    "convention_name",
     "conventions",
+    "conversions",
     "convert",
     "derivation",
     "derivations_markdown",

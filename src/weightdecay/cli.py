@@ -20,6 +20,7 @@ import click
 
 from .command_parts import Count, as_json_option, examples, print_json
 from .errors import InvalidInput, ProofError, WeightDecayError
+from .hyperparameter_commands import convert
 
 if TYPE_CHECKING:
     from .simulate import Trajectory
@@ -549,3 +550,7 @@ _BAR = "{desc}: {percentage:3.0f}% |{bar:30}| {n_fmt}/{total_fmt} [{elapsed}<{re
 def _exit_if(failed: bool) -> None:
     if failed:
         click.get_current_context().exit(FAILED)
+
+
+for _command in (convert,):
+    main.add_command(_command)
