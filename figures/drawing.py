@@ -16,12 +16,13 @@ from matplotlib import color_sequences
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from scipy.optimize import isotonic_regression
 
 from ..validate import Curve
 
-__all__ = ["BLACK", "COLOURS", "Look", "draw_curves", "label_panel", "place_labels", "plain_ticks"]
+__all__ = ["BLACK", "COLOURS", "Look", "draw_curves", "label_panel", "narrow", "place_labels", "plain_ticks"]
 
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = map(to_hex, color_sequences["okabe_ito"])
 COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
@@ -30,6 +31,7 @@ GLYPHS = {"o": "●○", "s": "■□", "v": "▼▽", "^": "▲△", "D": "◆�
 MOST_MARKERS = 31
 MOST_TICKS = 9
 DARKER = 0.65
+NARROW = 5.0  # inches: half way between one column and a page
 EDGE, INSIDE = "label at the edge", "label inside"
 GAP = 1.15
 """Distance between the middles of neighbouring labels, in heights of a line of text."""
@@ -65,6 +67,17 @@ class Look:
     filled: bool = True
     at: float | None = None
     lift: float = 3.0
+
+
+def narrow(figure: Figure) -> bool:
+    """Return whether a figure is as wide as one column, so that its panels stand below each other.
+
+    Examples
+    --------
+    >>> narrow(Figure(figsize=(3.5, 3.5))), narrow(Figure(figsize=(7.2, 3.5)))
+    (True, False)
+    """
+    return bool(figure.get_figwidth() < NARROW)
 
 
 def draw_curves(axes: Axes, curves: Sequence[Curve], looks: Mapping[str, Look]) -> list[Artist]:

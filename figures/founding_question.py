@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from ..validate import Curve, Report, run
 from .captions import number, percent
-from .drawing import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILLION, Look, draw_curves, label_panel, plain_ticks
+from .drawing import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILLION, Look, draw_curves, label_panel, narrow, plain_ticks
 from .founding_caption import ALT, BUDGETS, CAPTION, LINEAR, LONG, LOSS, NOISE, PULL, facts, widths_of
 
 __all__ = ["ALT", "CAPTION", "EXPERIMENT", "ID", "REFERENCES", "TITLE", "compute", "draw", "facts"]
@@ -52,9 +52,14 @@ def draw(report: Report, figure: Figure) -> list[Artist]:
     """
     told = facts(report)
     long = told["long"] is not None
-    rows = ["aabc", "ddee", *(["ffgh"] if long else [])]
-    figure.set_figheight(figure.get_figwidth() * (0.28 * len(rows) + 0.02))
-    axes = figure.subplot_mosaic("\n".join(rows), width_ratios=[0.75, 0.75, 1, 1])
+    if narrow(figure):
+        rows = ["aa", "bc", "dd", "ee", *(["ff", "gh"] if long else [])]
+        figure.set_figheight(figure.get_figwidth() * (0.45 * len(rows) + 0.02))
+        axes = figure.subplot_mosaic("\n".join(rows))
+    else:
+        rows = ["aabc", "ddee", *(["ffgh"] if long else [])]
+        figure.set_figheight(figure.get_figwidth() * (0.28 * len(rows) + 0.02))
+        axes = figure.subplot_mosaic("\n".join(rows), width_ratios=[0.75, 0.75, 1, 1])
     by_panel: dict[str, list[Curve]] = {}
     for curve in report.curves:
         by_panel.setdefault(curve.panel, []).append(curve)

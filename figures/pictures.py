@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib import rc_context, style
+from matplotlib.backends import backend_mixed, backend_pdf
 from matplotlib.figure import Figure
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -23,10 +24,13 @@ from ..validate import Report
 from .catalogue import module
 from .drawing import place_labels
 
+_pages: Any = backend_pdf  # whose types Matplotlib leaves open
+_mixed: Any = backend_mixed
+
 __all__ = ["WIDTHS", "draw_figure", "figure_style", "pictures"]
 
-WIDTHS = {"column": 89.0, "full": 183.0}
-"""Widths on paper in millimetres: one column, the whole page."""
+WIDTHS = {"column": 89.0, "full": 183.0, "slide": 13.3 * 25.4}
+"""Widths in millimetres: one column of a page, the whole page, a slide (the picture of a page, enlarged)."""
 
 
 @contextlib.contextmanager
@@ -51,8 +55,8 @@ def draw_figure(report: Report, figure_id: str, *, width: str = "full") -> Figur
         Result of the figure's experiment.
     figure_id : str
         One of `ids`.
-    width : {"column", "full"}, optional
-        Width on paper: 89 or 183 mm.
+    width : {"column", "full", "slide"}, optional
+        Width for which it is laid out: 89 or 183 mm; a slide is laid out as a page is, and enlarged when saved.
 
     Returns
     -------
@@ -64,7 +68,7 @@ def draw_figure(report: Report, figure_id: str, *, width: str = "full") -> Figur
     InvalidInput
         If there is no such figure or width, or the report is of another experiment.
     """
-    millimetres = WIDTHS[check_choice("width", width, WIDTHS)]
+    millimetres = WIDTHS["full" if check_choice("width", width, WIDTHS) == "slide" else width]
     check_choice(f"experiment of {figure_id}", report.experiment, [module(figure_id).EXPERIMENT])
     figure = Figure(figsize=(millimetres / 25.4, millimetres / 25.4))
     module(figure_id).draw(report, figure)
@@ -82,7 +86,9 @@ def _freeze_layout(figure: Figure) -> None:
         axes.set_position(np.round(axes.get_position().bounds, 6))
 
 
-def pictures(report: Report, figure_id: str, *, alt: str, origin: Mapping[str, Any]) -> dict[str, bytes]:
+def pictures(
+    report: Report, figure_id: str, *, alt: str, origin: Mapping[str, Any], width: str = "full"
+) -> dict[str, bytes]:
     """Return a report as PDF, SVG and PNG.
 
     Parameters
@@ -95,6 +101,8 @@ def pictures(report: Report, figure_id: str, *, alt: str, origin: Mapping[str, A
         What those hear who do not see the picture.
     origin : mapping
         Plain JSON values that go into the files.
+    width : {"column", "full", "slide"}, optional
+        Width of the pictures.
 
     Returns
     -------
@@ -103,26 +111,44 @@ def pictures(report: Report, figure_id: str, *, alt: str, origin: Mapping[str, A
     """
     title, told = module(figure_id).TITLE, json.dumps(origin, separators=(",", ":"), allow_nan=False)
     with figure_style(figure_id):
-        figure = draw_figure(report, figure_id)
-        pdf = {"Title": title, "Subject": alt, "Keywords": told, "CreationDate": None, "Producer": None}
-        svg = {"Description": told, "Date": None}
-        png = {"Title": title, "Description": alt, "Comment": told, "Software": None}
-        saved = {
-            suffix: _saved(figure, suffix, metadata) for suffix, metadata in (("pdf", pdf), ("svg", svg), ("png", png))
-        }
-    return saved | {"png": _small(saved["png"], png), "svg": _with_text(saved["svg"], figure_id, title, alt)}
+        figure = draw_figure(report, figure_id, width=width)
+        enlarged = WIDTHS[width] / (25.4 * figure.get_figwidth())
+        pdf = _pdf(figure, enlarged, {"Title": title, "Subject": alt, "Keywords": told})
+        svg = _saved(figure, "svg", {"Description": told, "Date": None})
+        texts = {"Title": title, "Description": alt, "Comment": told}
+        png = _small(_saved(figure, "png", {"Software": None}), texts, enlarged)
+    return {"pdf": pdf, "svg": _with_text(svg, figure_id, title, alt, enlarged), "png": png}
 
 
-def _small(png: bytes, metadata: Mapping[str, Any]) -> bytes:
+def _pdf(figure: Figure, enlarged: float, texts: Mapping[str, str]) -> bytes:
+    """Return a figure as a PDF of one page that shows it enlarged, letters and lines with it."""
+    buffer = io.BytesIO()
+    width, height = figure.get_size_inches()
+    file = _pages.PdfFile(buffer, metadata={**texts, "CreationDate": None, "Producer": None})
+    file.newPage(width * enlarged, height * enlarged)
+    file.output(enlarged, 0, 0, enlarged, 0, 0, _pages.Op.concat_matrix)
+    dots = figure.dpi
+    figure.set_dpi(72)  # of a PDF's own unit
+    page = _pages.RendererPdf(file, dots, height, width)
+    renderer = _mixed.MixedModeRenderer(figure, width, height, dots, page)
+    figure.draw(renderer)
+    renderer.finalize()
+    file.finalize()
+    file.close()
+    figure.set_dpi(dots)
+    return buffer.getvalue()
+
+
+def _small(png: bytes, texts: Mapping[str, str], enlarged: float) -> bytes:
     """Return a PNG of 256 colours, which is a third of the size and looks the same."""
     picture = Image.open(io.BytesIO(png))
-    texts = PngInfo()
-    for name, text in metadata.items():
-        if text is not None:
-            texts.add_itxt(name, text)
+    chunks = PngInfo()
+    for name, text in texts.items():
+        chunks.add_itxt(name, text)
     buffer = io.BytesIO()
     colours = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
-    colours.save(buffer, "PNG", optimize=True, pnginfo=texts, dpi=picture.info["dpi"])
+    dots = tuple(value / enlarged for value in picture.info["dpi"])
+    colours.save(buffer, "PNG", optimize=True, pnginfo=chunks, dpi=dots)
     return buffer.getvalue()
 
 
@@ -132,7 +158,7 @@ def _saved(figure: Figure, suffix: str, metadata: Mapping[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def _with_text(svg: bytes, figure_id: str, title: str, alt: str) -> bytes:
+def _with_text(svg: bytes, figure_id: str, title: str, alt: str, enlarged: float) -> bytes:
     """Return an SVG that screen readers read: an image with a title and a description, which Matplotlib leaves out."""
     before, tag, rest = svg.decode("utf-8").partition("<svg ")
     attributes, end, body = rest.partition(">")
@@ -141,6 +167,10 @@ def _with_text(svg: bytes, figure_id: str, title: str, alt: str) -> bytes:
         f'\n <{element} id="{name}">{escape(text, quote=False)}</{element}>'
         for element, name, text in zip(("title", "desc"), names, (title, alt), strict=True)
     )
+    if enlarged != 1:
+        attributes = re.sub(
+            r'\b(width|height)="([\d.]+)pt"', lambda size: f'{size[1]}="{enlarged * float(size[2]):.3f}pt"', attributes
+        )
     attributes += f' role="img" aria-labelledby="{" ".join(names)}"'
     return f"{before}{tag}{attributes}{end}{spoken}{_shortened(body, figure_id)}".encode()
 

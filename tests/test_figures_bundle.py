@@ -79,10 +79,31 @@ def read_back(folder):
     return figures.load(folder / f"{ID}.csv", folder / f"{ID}.json")
 
 
-def test_a_figure_is_eight_files_and_nothing_else(folder):
-    assert {f"{ID}.{suffix}" for suffix in ("pdf", "svg", "png", "csv", "json", "tex", "bib", "md")} == set(
-        contents(folder)
+def test_a_figure_is_eight_files_a_table_in_two_forms_and_nothing_else(folder):
+    eight = {f"{ID}.{suffix}" for suffix in ("pdf", "svg", "png", "csv", "json", "tex", "bib", "md")}
+    assert eight | {f"{ID}-table.tex", f"{ID}-table.md"} == set(contents(folder))
+
+
+@pytest.mark.parametrize(("width", "millimetres"), [("full", 183.0), ("column", 89.0), ("slide", 13.3 * 25.4)])
+def test_the_three_pictures_have_the_width_asked_for(report, tmp_path, width, millimetres):
+    figures.save(report, ID, tmp_path, width=width)
+    points = millimetres / 25.4 * 72
+    page = re.search(rb"/MediaBox \[ 0 0 ([\d.]+) ", (tmp_path / f"{ID}.pdf").read_bytes())
+    assert points == pytest.approx(float(page[1]), abs=0.1)
+    assert points == pytest.approx(
+        float(ElementTree.parse(tmp_path / f"{ID}.svg").getroot().attrib["width"].removesuffix("pt")), abs=0.1
     )
+    with Image.open(tmp_path / f"{ID}.png") as picture:
+        assert points == pytest.approx(picture.width / picture.info["dpi"][0] * 72, abs=0.5)
+    read = read_back(tmp_path)
+    assert contents(tmp_path) == figures.redraw(read, ID)
+    assert (width == "full") == ("--width" not in read.provenance["command"])
+
+
+def test_an_unknown_width_is_answered_before_anything_is_written(report, tmp_path):
+    with pytest.raises(InvalidInput, match="width is 'wide', but must be one of"):
+        figures.save(report, ID, tmp_path / "new", width="wide")
+    assert not (tmp_path / "new").exists()
 
 
 def test_no_picture_is_large(folder):
@@ -95,7 +116,7 @@ def test_a_report_read_back_is_the_one_saved(report, folder):
     assert given["curves"] == got["curves"]
     assert given["comparisons"] == got["comparisons"]
     assert report.passed == read.passed
-    made = {"command", "code_sha256"}
+    made = {"command", "code_sha256", "width"}
     assert {k: v for k, v in given["provenance"].items() if k not in made} == {
         k: v for k, v in got["provenance"].items() if k not in made
     }
