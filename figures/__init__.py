@@ -13,6 +13,7 @@ from .bundle import load, redraw, save
 from .catalogue import all_ids, ids, make, references
 from .checking import Finding, check
 from .files import output_folder
+from .gallery_index import write_index
 from .pictures import draw_figure, figure_style
 
 __all__ = [
@@ -29,4 +30,5 @@ __all__ = [
     "redraw",
     "references",
     "save",
+    "write_index",
 ]

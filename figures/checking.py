@@ -9,8 +9,11 @@ from pathlib import Path
 from ..errors import DataError, InvalidInput
 from .bundle import figure_checksum, load, redraw
 from .catalogue import all_ids
+from .gallery_index import INDEX, index
 
 __all__ = ["Finding", "check"]
+
+CURRENT = "as drawn from its table"
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Finding:
 
 
 def check(folder: Path, figure_ids: tuple[str, ...] = ()) -> tuple[Finding, ...]:
-    """Verify the tables of saved figures, draw them again and compare.
+    """Verify the tables of saved figures, draw them again and compare; so with the index of the folder.
 
     Parameters
     ----------
@@ -45,7 +48,7 @@ def check(folder: Path, figure_ids: tuple[str, ...] = ()) -> tuple[Finding, ...]
     Returns
     -------
     tuple of Finding
-        One for each figure. A figure of other code or versions cannot be compared byte by byte: it is reported, and
+        One for each figure, and one for the index if all figures are checked. A figure of other code or versions cannot be compared byte by byte: it is reported, and
         passes.
 
     Raises
@@ -56,7 +59,21 @@ def check(folder: Path, figure_ids: tuple[str, ...] = ()) -> tuple[Finding, ...]
     found = tuple(name for name in all_ids() if (folder / f"{name}.json").is_file())
     if not figure_ids and not found:
         raise InvalidInput(f"there is no saved figure in {folder}; name the folder to check with --out")
-    return tuple(_check(folder, name) for name in figure_ids or found)
+    findings = tuple(_check(folder, name) for name in figure_ids or found)
+    if figure_ids or not (folder / INDEX).is_file():
+        return findings
+    return (*findings, _check_index(folder, current=all(one.sentence == CURRENT for one in findings)))
+
+
+def _check_index(folder: Path, *, current: bool) -> Finding:
+    try:
+        different = [name for name, content in index(folder).items() if _content(folder / name) != content]
+    except DataError as problem:
+        return Finding("index", False, str(problem))
+    if not different:
+        return Finding("index", True, "lists what is there")
+    told = f"not what the figures of the folder say: {', '.join(different)}; draw a figure again"
+    return Finding("index", not current, told)
 
 
 def _check(folder: Path, figure_id: str) -> Finding:
@@ -73,7 +90,7 @@ def _check(folder: Path, figure_id: str) -> Finding:
     different = [name for name, content in drawn.items() if _content(folder / name) != content]
     if different:
         return Finding(figure_id, False, f"not what its table draws: {', '.join(different)}; draw the figure again")
-    return Finding(figure_id, True, "as drawn from its table")
+    return Finding(figure_id, True, CURRENT)
 
 
 def _other_versions(recorded: dict[str, str]) -> list[str]:

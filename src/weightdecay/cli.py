@@ -148,14 +148,17 @@ def figures(
         for name in chosen:
             report = drawing.make(name, **given)
             saved.append((name, report, drawing.save(report, name, folder, width=width)))
+        listed = drawing.write_index(folder)
     if as_json:
-        print_json({"figures": [_figure_dict(*one) for one in saved]})
+        print_json({"figures": [_figure_dict(*one) for one in saved], "index": [str(path) for path in listed]})
         return
     for name, report, paths in saved:
         click.echo(_files_line(name, paths))
         outside = [comparison.quantity for comparison in report.comparisons if comparison.passed is False]
         if outside:
             click.echo(f"{name}: outside tolerance: {'; '.join(outside)}")
+    told = ", ".join(map(str, listed)) or "left alone, for a file of that name is there that is not of this program"
+    click.echo(f"index of the folder: {told}")
 
 
 def _check_figures(folder: Path, figure_ids: tuple[str, ...], as_json: bool) -> None:
