@@ -14,21 +14,25 @@ from .catalogue import all_ids, ids, make, references
 from .checking import Finding, check
 from .files import output_folder
 from .gallery_index import write_index
+from .html_report import check_page, load_all, write_report
 from .pictures import draw_figure, figure_style
 
 __all__ = [
     "Finding",
     "all_ids",
     "check",
+    "check_page",
     "cite",
     "draw_figure",
     "figure_style",
     "ids",
     "load",
+    "load_all",
     "make",
     "output_folder",
     "redraw",
     "references",
     "save",
     "write_index",
+    "write_report",
 ]

@@ -11,12 +11,13 @@ import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from html import escape
 from importlib import resources
 from types import MappingProxyType
 
 from ..errors import check_choice
 
-__all__ = ["FORMATS", "Work", "cite", "short", "works"]
+__all__ = ["FORMATS", "Work", "cite", "html", "short", "works"]
 
 SOFTWARE, MNIST = "weightdecay", "lecun1998"
 
@@ -117,6 +118,20 @@ def cite(keys: Sequence[str], form: str = "bibtex") -> str:
     """
     write = FORMATS[check_choice("format", form, FORMATS)]
     return write([works()[check_choice("citation key", key, works())] for key in dict.fromkeys(keys)])
+
+
+def html(key: str) -> str:
+    """Return one work as HTML, its title a link to where it is found.
+
+    Examples
+    --------
+    >>> html("nielsen2015")[:50]
+    'Nielsen, Michael A. (2015). <a href="http://neural'
+    """
+    work = works()[check_choice("citation key", key, works())]
+    title = escape(work.text("title"))
+    linked = f'<a href="{escape(work.link)}">{title}</a>' if work.link else f"<cite>{title}</cite>"
+    return escape(_sentence(work, "\0")).replace("\0", linked)
 
 
 def _bibtex(cited: Sequence[Work]) -> str:

@@ -48,8 +48,8 @@ def check(folder: Path, figure_ids: tuple[str, ...] = ()) -> tuple[Finding, ...]
     Returns
     -------
     tuple of Finding
-        One for each figure, and one for the index if all figures are checked. A figure of other code or versions cannot be compared byte by byte: it is reported, and
-        passes.
+        One for each figure, and one for the index if all are checked. A figure of other code or versions cannot be
+        compared byte by byte: it is reported, and passes.
 
     Raises
     ------

@@ -10,7 +10,7 @@ from .captions import number, percent, to_markdown, to_tex
 
 __all__ = ["VERDICTS", "cells", "quotation", "table_markdown", "table_tex", "with_error"]
 
-HEAD = ("Quantity", "Predicted", "Measured", "Ratio", "Tolerance", "Verdict", "Given to the prediction")
+HEAD = ("Quantity", "Predicted", "Measured", "Ratio", "Tolerance", "Verdict", "Given")
 VERDICTS = {None: "reported", True: "inside", False: "OUTSIDE"}
 DIGITS = 4
 ROUNDING = 1e-9  # a standard error that is less, relative to its value, is none

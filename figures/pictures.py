@@ -27,7 +27,7 @@ from .drawing import place_labels
 _pages: Any = backend_pdf  # whose types Matplotlib leaves open
 _mixed: Any = backend_mixed
 
-__all__ = ["WIDTHS", "draw_figure", "figure_style", "pictures"]
+__all__ = ["WIDTHS", "draw_figure", "figure_style", "pictures", "svg_picture"]
 
 WIDTHS = {"column": 89.0, "full": 183.0, "slide": 13.3 * 25.4}
 """Widths in millimetres: one column of a page, the whole page, a slide (the picture of a page, enlarged)."""
@@ -118,6 +118,25 @@ def pictures(
         texts = {"Title": title, "Description": alt, "Comment": told}
         png = _small(_saved(figure, "png", {"Software": None}), texts, enlarged)
     return {"pdf": pdf, "svg": _with_text(svg, figure_id, title, alt, enlarged), "png": png}
+
+
+def svg_picture(report: Report, figure_id: str, *, alt: str, width: str = "full") -> str:
+    """Return a report as SVG alone, without its origin.
+
+    Parameters
+    ----------
+    report, figure_id, alt, width
+        As in `pictures`.
+
+    Returns
+    -------
+    str
+        The file.
+    """
+    with figure_style(figure_id):
+        figure = draw_figure(report, figure_id, width=width)
+        svg = _saved(figure, "svg", {"Date": None})
+    return _with_text(svg, figure_id, module(figure_id).TITLE, alt, 1.0).decode()
 
 
 def _pdf(figure: Figure, enlarged: float, texts: Mapping[str, str]) -> bytes:

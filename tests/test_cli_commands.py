@@ -86,20 +86,30 @@ def test_figures_trains_draws_and_says_what_it_wrote(data, tmp_path, monkeypatch
     monkeypatch.setattr(bundle, "code_checksum", lambda *_: "0" * 64)  # whoever edits a room meanwhile is no failure
     done = run("figures", "founding-question", *QUICK, "--data", data, "--out", str(tmp_path / "out"))
     assert 0 == done.exit_code, done.output
-    assert f"founding-question: {tmp_path}/out/founding-question.{{pdf,svg,png,csv,json,tex,bib,md}}\n" == done.stdout
+    endings = ".pdf,.svg,.png,.csv,.json,.tex,.bib,.md,-table.tex,-table.md"
+    out = tmp_path / "out"
+    assert [
+        f"founding-question: {out}/founding-question{{{endings}}}",
+        f"index of the folder: {out}/index.md, {out}/references.bib",
+    ] == done.stdout.splitlines()
     assert ["out"] == [path.name for path in tmp_path.iterdir()]
-    assert 8 == len(list((tmp_path / "out").iterdir()))
+    assert 12 == len(list(out.iterdir()))
     told = json.loads((tmp_path / "out" / "founding-question.json").read_text())
     assert {"hidden": 4, "epochs": 2, "lmbda": 0.5} == {
         name: told["provenance"]["parameters"][name] for name in ("hidden", "epochs", "lmbda")
     }
     assert 7 == told["provenance"]["seed"]
     checked = run("figures", "--check", "--out", str(tmp_path / "out"))
-    assert (0, "ok    founding-question: as drawn from its table\n") == (checked.exit_code, checked.output)
+    assert (0, "ok    founding-question: as drawn from its table\nok    index: lists what is there\n") == (
+        checked.exit_code,
+        checked.output,
+    )
     (tmp_path / "out" / "founding-question.csv").write_text("panel\n")
     checked = run("figures", "--check", "--out", str(tmp_path / "out"), "--json")
     assert 1 == checked.exit_code
-    assert [("founding-question", False)] == [(f["id"], f["passed"]) for f in json.loads(checked.output)["figures"]]
+    assert [("founding-question", False), ("index", True)] == [
+        (f["id"], f["passed"]) for f in json.loads(checked.output)["figures"]
+    ]
 
 
 def test_the_recorded_command_draws_the_same_table_again(data, tmp_path):
@@ -116,7 +126,7 @@ def test_the_recorded_command_draws_the_same_table_again(data, tmp_path):
 
 def test_figures_json_names_files_and_what_is_outside_its_tolerance(answer, monkeypatch, tmp_path):
     answer(INSIDE, OUTSIDE)
-    monkeypatch.setattr(figures, "save", lambda _, name, folder: (folder / f"{name}.pdf",))
+    monkeypatch.setattr(figures, "save", lambda _, name, folder, **__: (folder / f"{name}.pdf",))
     done = run("figures", "--json", "--out", str(tmp_path))
     assert 0 == done.exit_code
     assert {
@@ -127,22 +137,23 @@ def test_figures_json_names_files_and_what_is_outside_its_tolerance(answer, monk
                 "passed": False,
                 "outside_tolerance": ["balance"],
             }
-        ]
+        ],
+        "index": [str(tmp_path / "index.md"), str(tmp_path / "references.bib")],
     } == json.loads(done.output)
 
 
 def test_a_figure_with_a_failed_comparison_is_drawn_and_names_it_in_one_line(answer, monkeypatch, tmp_path):
     answer(INSIDE, OUTSIDE)
-    monkeypatch.setattr(figures, "save", lambda _, name, folder: (folder / f"{name}.pdf",))
+    monkeypatch.setattr(figures, "save", lambda _, name, folder, **__: (folder / f"{name}.pdf",))
     done = run("figures", "--out", str(tmp_path))
     assert 0 == done.exit_code
-    assert "founding-question: outside tolerance: balance" == done.output.splitlines()[-1]
+    assert "founding-question: outside tolerance: balance" == done.output.splitlines()[-2]
 
 
 @pytest.mark.parametrize("command", ["figures", "validate"])
 def test_options_reach_the_experiment_by_their_python_names(command, answer, monkeypatch, tmp_path, data):
     asked = answer(INSIDE)
-    monkeypatch.setattr(figures, "save", lambda _, name, folder: (folder / f"{name}.pdf",))
+    monkeypatch.setattr(figures, "save", lambda _, name, folder, **__: (folder / f"{name}.pdf",))
     given = ["--scale", "full", "--seed", "3", "--jobs", "2", "--eta", "0.5", "--batch-size", "20", "--data", data]
     done = run(command, *given, *(["--out", str(tmp_path)] if command == "figures" else []))
     assert 0 == done.exit_code, done.output
@@ -157,7 +168,7 @@ def test_options_reach_the_experiment_by_their_python_names(command, answer, mon
 def test_the_default_folder_is_made_in_the_current_one(answer, monkeypatch, tmp_path):
     answer(INSIDE)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(figures, "save", lambda _, name, folder: (folder / f"{name}.pdf",))
+    monkeypatch.setattr(figures, "save", lambda _, name, folder, **__: (folder / f"{name}.pdf",))
     assert 0 == run("figures").exit_code
     assert ["weightdecay-figures"] == [path.name for path in tmp_path.iterdir()]
 
@@ -327,7 +338,8 @@ def test_cite_prints_every_form(form):
         (["validate", "--eta", "nan"], "nan"),
         (["validate", "--lmbda", "1e9"], "lmbda|weight_decay|lr"),
         (["validate", "--batch-size", "100000"], "batch_size"),
-        (["report"], "No such command 'report'"),
+        (["report"], "there is no saved figure in weightdecay-figures; name a folder"),
+        (["report", "--out", "page.pdf"], "its name must end in .html"),
         (["figures", "--no-such"], "No such option"),
     ],
 )
