@@ -432,7 +432,7 @@ def test_units_of_saturated_networks_hold_no_denormal_numbers():
             dtype=dtype,
             initialization=20.0,
         )
-        networks = Networks.start(chosen, [Mlp.initialize(chosen, 0)])
+        networks = Networks.start([chosen], [Mlp.initialize(chosen, 0)])
         space = Workspace(networks, data, 10, shared=False, probing=True)
         space.run(np.arange(40)[None], np.full((4, 1), 0.1), np.full((4, 1), 1e-5))
         smallest = np.finfo(dtype).tiny

@@ -14,12 +14,24 @@ from numpy.typing import NDArray
 from ..errors import InvalidInput, check_choice, check_count, check_nonnegative, check_positive
 from ..simulate import Schedule, as_schedule, schedule_from_dict
 from ..theory import derive
+from .optimizers import SGD, Optimizer, optimizer_from_dict
 
-__all__ = ["ACTIVATIONS", "INITIALIZATIONS", "OUTPUTS", "Hyperparameter", "TrainingConfig"]
+__all__ = [
+    "ACTIVATIONS",
+    "INITIALIZATIONS",
+    "NORMALIZED_SIZE",
+    "OUTPUTS",
+    "SAMPLINGS",
+    "Hyperparameter",
+    "TrainingConfig",
+]
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "linear")
 OUTPUTS = ("sigmoid", "softmax", "linear")
 INITIALIZATIONS = ("large", "fan_in", "he")
+NORMALIZED_SIZE = 2.0  # norm of the weights that a normalized neuron acts with
+_PLAIN_SGD = SGD()
+SAMPLINGS = ("reshuffled", "with_replacement")
 
 _MOST_WEIGHTS, _MOST_EPOCHS = 10**8, 10**5  # what fits in memory with a copy of it, and in a life time
 
@@ -28,7 +40,7 @@ Hyperparameter: TypeAlias = float | Schedule | Callable[[int], float]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    r"""Describe one training run: mini-batch SGD with L2 regularization, as in Nielsen's book.
+    r"""Describe one training run: by default mini-batch SGD with L2 regularization, as in Nielsen's book.
 
     Use the constructors `nielsen` (decay as lmbda, divided by n_train) or `pytorch` (decay as weight_decay).
 
@@ -43,7 +55,7 @@ class TrainingConfig:
     convention : {"nielsen", "pytorch"}
         Whether `regularization` is lmbda or weight_decay.
     batch_size, epochs : int
-        Examples in a mini-batch; passes over the training set. Examples are reshuffled every epoch.
+        Examples in a mini-batch; passes over the training set.
     initialization : {"large", "fan_in", "he"} or float, optional
         Standard deviation of the initial Gaussian weights: 1, 1/sqrt(fan_in), sqrt(2/fan_in) or the number itself.
         Biases start from N(0, 1) with "large" and "fan_in", as in the book, and from 0 otherwise.
@@ -56,6 +68,14 @@ class TrainingConfig:
         Whether there are biases, and whether they decay like the weights.
     dtype : {"float32", "float64"}, optional
         Number format of weights and gradients. The decay factor is carried in float64 with both.
+    optimizer : Optimizer, optional
+        What makes a step of a gradient; it says as well whether the decay goes into the gradient.
+    normalized : {False, True, "all"}, optional
+        Whether each hidden neuron, or with "all" each output as well, is normalized: its pre-activation is
+        2 (w . a) / ||w|| + b, so that the size of its weights w changes no output.
+    sampling : {"reshuffled", "with_replacement"}, optional
+        Whether the training set is reshuffled every epoch and cut into mini-batches, or every example of every
+        mini-batch is drawn independently. An epoch has the same number of steps either way.
 
     Raises
     ------
@@ -65,7 +85,13 @@ class TrainingConfig:
     Notes
     -----
     One step on the mean gradient g of a mini-batch is w <- (1 - lr*weight_decay) w - lr*g for weights and b <- b - lr*g
-    for undecayed biases.
+    for undecayed biases. Other optimizers put their update in the place of g, and for coupled decay the gradient
+    g + weight_decay * w into the optimizer. Biases follow the same optimizer, without decay unless `decay_biases`.
+
+    The gradient of a normalized neuron is orthogonal to w and goes as 1/||w||. The fixed size 2 of the acting weights
+    2w/||w|| suits MNIST: with [784, 30, 10] and 6 epochs of SGD, validation accuracies for the sizes 1, 2, 4, 8 were
+    0.952, 0.959, 0.947, 0.927 with ReLU and 0.926, 0.947, 0.952, 0.938 with sigmoid units. The weights of dead inputs
+    do get a gradient in a normalized neuron (along w, through the norm) and are no control group there.
 
     Examples
     --------
@@ -86,6 +112,9 @@ class TrainingConfig:
     biases: bool = True
     decay_biases: bool = False
     dtype: str = "float32"
+    optimizer: Optimizer = _PLAIN_SGD
+    normalized: bool | str = False
+    sampling: str = "reshuffled"
 
     def __post_init__(self) -> None:
         def put(name: str, value: object) -> None:
@@ -115,6 +144,18 @@ class TrainingConfig:
         check_choice("activation", self.activation, ACTIVATIONS)
         check_choice("output", self.output, OUTPUTS)
         check_choice("dtype", self.dtype, ["float32", "float64"])
+        check_choice("sampling", self.sampling, SAMPLINGS)
+        if not isinstance(self.optimizer, Optimizer):
+            raise InvalidInput(f"optimizer is {self.optimizer!r}, but must be one such as SGD(momentum=0.9) or Adam()")
+        if not (isinstance(self.normalized, bool) or self.normalized == "all"):
+            raise InvalidInput(f"normalized is {self.normalized!r}, but must be False, True (hidden layers) or 'all'")
+        if self.normalized is True and len(self.layers) == 2:
+            raise InvalidInput(
+                f"normalized is True, but layers is {list(self.layers)}: there is no hidden layer; use "
+                "normalized='all' or add a layer"
+            )
+        if self.normalized and self.initialization == 0:
+            raise InvalidInput("initialization is 0, but normalized weights need a direction; it must be above 0")
         for name in ("biases", "decay_biases"):
             if not isinstance(getattr(self, name), bool):
                 raise InvalidInput(f"{name} is {getattr(self, name)!r}, but must be True or False")
@@ -136,12 +177,16 @@ class TrainingConfig:
         biases: bool = True,
         decay_biases: bool = False,
         dtype: str = "float32",
+        optimizer: Optimizer = _PLAIN_SGD,
+        normalized: bool | str = False,
+        sampling: str = "reshuffled",
     ) -> TrainingConfig:
         """Describe a run in the book's convention: cost + (lmbda / (2 n_train)) * sum of squared weights.
 
         Parameters
         ----------
-        layers, batch_size, epochs, initialization, activation, output, biases, decay_biases, dtype
+        layers, batch_size, epochs, initialization, activation, output, biases, decay_biases, dtype, optimizer, \
+normalized, sampling
             As in `TrainingConfig`.
         eta : float, Schedule or callable
             Learning rate.
@@ -166,6 +211,9 @@ class TrainingConfig:
             biases=biases,
             decay_biases=decay_biases,
             dtype=dtype,
+            optimizer=optimizer,
+            normalized=normalized,
+            sampling=sampling,
         )
 
     @classmethod
@@ -183,12 +231,16 @@ class TrainingConfig:
         biases: bool = True,
         decay_biases: bool = False,
         dtype: str = "float32",
+        optimizer: Optimizer = _PLAIN_SGD,
+        normalized: bool | str = False,
+        sampling: str = "reshuffled",
     ) -> TrainingConfig:
         """Describe a run in PyTorch's convention: weight_decay * w is added to the gradient.
 
         Parameters
         ----------
-        layers, batch_size, epochs, initialization, activation, output, biases, decay_biases, dtype
+        layers, batch_size, epochs, initialization, activation, output, biases, decay_biases, dtype, optimizer, \
+normalized, sampling
             As in `TrainingConfig`.
         lr, weight_decay : float, Schedule or callable
             Learning rate and decay coefficient; their product is the decay per step and must stay below 1.
@@ -212,6 +264,9 @@ class TrainingConfig:
             biases=biases,
             decay_biases=decay_biases,
             dtype=dtype,
+            optimizer=optimizer,
+            normalized=normalized,
+            sampling=sampling,
         )
         if isinstance(config.lr, Schedule) and isinstance(config.regularization, Schedule):
             config._check_decay(config.lr(np.arange(1)), config.regularization(np.arange(1)))
@@ -221,6 +276,17 @@ class TrainingConfig:
     def n_layers(self) -> int:
         """Number of layers of weights."""
         return len(self.layers) - 1
+
+    @property
+    def normalized_layers(self) -> tuple[bool, ...]:
+        """Whether each layer is normalized, from the inputs to the outputs.
+
+        >>> config = TrainingConfig.pytorch(layers=[4, 3, 2], lr=1, weight_decay=0, batch_size=1, epochs=1,
+        ...                                 normalized=True)
+        >>> config.normalized_layers
+        (True, False)
+        """
+        return (bool(self.normalized),) * (self.n_layers - 1) + (self.normalized == "all",)
 
     def steps_per_epoch(self, n_train: int) -> int:
         """Return the number of mini-batches in an epoch; the last one may be smaller.
@@ -311,6 +377,7 @@ class TrainingConfig:
         for name in ("lr", "regularization"):
             value = told[name]
             told[name] = value.to_dict() if isinstance(value, Schedule) else {"callable": repr(value)}
+        told["optimizer"] = self.optimizer.to_dict()
         return told
 
     @classmethod
@@ -325,7 +392,8 @@ class TrainingConfig:
         if not isinstance(told, Mapping) or set(told) != wanted:
             raise InvalidInput(f"a configuration is told by {sorted(wanted)}, but this is {told!r}")
         schedules = {name: schedule_from_dict(told[name]) for name in ("lr", "regularization")}
-        return cls(**{**told, "layers": tuple(told["layers"]), **schedules})
+        optimizer = optimizer_from_dict(told["optimizer"])
+        return cls(**{**told, "layers": tuple(told["layers"]), "optimizer": optimizer, **schedules})
 
 
 def _hyperparameter(name: str, value: Any, check: Callable[[str, object], float]) -> Schedule | Callable[[int], float]:

@@ -2,10 +2,11 @@
 
 With W_l, b_l the weights and biases of layer l and phi the activation, an input x gives a_0 = x,
 a_l = phi(W_l a_{l-1} + b_l) in the hidden layers, logits f = W_L a_{L-1} + b_L, and outputs p = sigmoid(f),
-softmax(f) or f. Each output goes with the cost for which the error at the logits is p - y.
+softmax(f) or f. Each output goes with the cost for which the error at the logits is p - y. In a normalized layer every
+row w of W_l acts as 2w / ||w||.
 
-What it leaves out: convolutions, normalization, dropout, any optimizer. The training loop in `training` does the
-same arithmetic in fused BLAS calls for many networks at a time; tests hold the two against each other.
+What it leaves out: convolutions, normalization over a batch, dropout, any optimizer. The training loop in `training`
+does the same arithmetic in fused BLAS calls for many networks at a time; tests hold the two against each other.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, log_softmax, softmax
 
 from ..errors import InvalidInput, check_choice, check_rng
-from .configuration import ACTIVATIONS, OUTPUTS, TrainingConfig
+from .configuration import ACTIVATIONS, NORMALIZED_SIZE, OUTPUTS, TrainingConfig
 
 __all__ = ["Evaluation", "Mlp", "cost", "derivative", "evaluate", "predictive_entropy"]
 
@@ -135,6 +136,8 @@ class Mlp:
         Biases of each layer; zeros in a network without biases.
     activation, output : str
         Hidden activation and output units, as in `TrainingConfig`.
+    normalized : {False, True, "all"}, optional
+        Whether the neurons of the hidden layers, or of all layers, are normalized, as in `TrainingConfig`.
 
     Raises
     ------
@@ -152,6 +155,7 @@ class Mlp:
     biases: tuple[Array, ...]
     activation: str = "sigmoid"
     output: str = "sigmoid"
+    normalized: bool | str = False
 
     def __post_init__(self) -> None:
         check_choice("activation", self.activation, ACTIVATIONS)
@@ -189,7 +193,15 @@ class Mlp:
             weight = config.standard_deviation(layer) * rng.standard_normal((n_out, n_in))
             biases.append(bias.astype(config.dtype).astype(np.float64))
             weights.append(weight.astype(config.dtype).astype(np.float64))
-        return cls(tuple(weights), tuple(biases), config.activation, config.output)
+        return cls(tuple(weights), tuple(biases), config.activation, config.output, config.normalized)
+
+    def acting_weights(self) -> tuple[Array, ...]:
+        """Return the matrices that multiply: the weights, with every row of a normalized layer brought to norm 2."""
+        normalized = [bool(self.normalized)] * (len(self.weights) - 1) + [self.normalized == "all"]
+        return tuple(
+            w * (NORMALIZED_SIZE / np.linalg.norm(w, axis=1, keepdims=True)).astype(w.dtype) if normalize else w
+            for w, normalize in zip(self.weights, normalized, strict=True)
+        )
 
     def forward(self, x: Array) -> tuple[list[Array], Array]:
         """Return the inputs of every layer and the logits.
@@ -206,10 +218,10 @@ class Mlp:
         logits : (n_examples, n_L) ndarray
             f.
         """
-        inputs = [x]
-        for w, b in zip(self.weights[:-1], self.biases[:-1], strict=True):
+        inputs, weights = [x], self.acting_weights()
+        for w, b in zip(weights[:-1], self.biases[:-1], strict=True):
             inputs.append(activate(self.activation, inputs[-1] @ w.T + b))
-        return inputs, inputs[-1] @ self.weights[-1].T + self.biases[-1]
+        return inputs, inputs[-1] @ weights[-1].T + self.biases[-1]
 
     def logits(self, x: Array) -> Array:
         """Return the logits f of each example.
@@ -256,13 +268,20 @@ class Mlp:
             Gradient of each layer's biases.
         """
         inputs, logits = self.forward(x)
+        acting = self.acting_weights()
         delta = (predict(self.output, logits) - y) / len(x)
         weights, biases = [], []
         for layer in reversed(range(len(self.weights))):
-            weights.append(delta.T @ inputs[layer])
+            gradient = delta.T @ inputs[layer]
+            if acting[layer] is not self.weights[layer]:  # only what turns w changes 2w/||w||
+                norm = np.linalg.norm(self.weights[layer], axis=1, keepdims=True)
+                direction = self.weights[layer] / norm
+                along = np.sum(gradient * direction, axis=1, keepdims=True) * direction
+                gradient = (gradient - along) * (NORMALIZED_SIZE / norm)
+            weights.append(gradient)
             biases.append(delta.sum(axis=0))
             if layer:
-                delta = (delta @ self.weights[layer]) * derivative(self.activation, inputs[layer])
+                delta = (delta @ acting[layer]) * derivative(self.activation, inputs[layer])
         return weights[::-1], biases[::-1]
 
 
@@ -319,6 +338,7 @@ def evaluate(
             tuple(b.astype(dtype) for b in net.biases),
             net.activation,
             net.output,
+            net.normalized,
         )
         for net in networks
     ]

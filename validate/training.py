@@ -18,6 +18,7 @@ from ..simulate import Constant
 from .configuration import TrainingConfig
 from .datasets import Dataset
 from .mlp import Mlp, evaluate
+from .optimizer_step import OptimizerWorkspace
 from .record import Recording, TrainingRecord
 from .training_step import Networks, Workspace
 
@@ -26,6 +27,7 @@ __all__ = ["check_fit", "raise_if_diverged", "train", "train_ensemble", "train_m
 Array = NDArray[Any]
 Progress = Callable[[int, int, str], None]
 
+_OF_NETWORK = ("activation", "output", "normalized")
 _STRETCH_STEPS = 128  # after which the weights are looked at: are they finite, has their scale become small
 _STRETCH_SCALE = 1e-3  # or before, when the scale has shrunk by this, still far from float32's range
 
@@ -35,6 +37,7 @@ def train(
     data: Dataset,
     *,
     rng: np.random.Generator | int,
+    initial: Mlp | None = None,
     record: Recording | None = None,
     progress: Progress | None = None,
 ) -> TrainingRecord:
@@ -48,6 +51,8 @@ def train(
         What to train on.
     rng : Generator or int
         Source of the initial weights and of the order of the examples.
+    initial : Mlp, optional
+        The network to start from, in the place of one drawn as the configuration says. The optimizer starts afresh.
     record : Recording, optional
         What to write down; by default squared norm and variance once an epoch.
     progress : callable, optional
@@ -76,7 +81,7 @@ def train(
     >>> round(float(decayed), 6), round((1 - 1e-5) ** (2 * 5000), 6)
     (0.904837, 0.904837)
     """
-    result = train_marked(config, data, rng=rng, record=record, progress=progress)
+    result = train_marked(config, data, rng=rng, initial=initial, record=record, progress=progress)
     raise_if_diverged(result)
     return result
 
@@ -86,12 +91,14 @@ def train_marked(
     data: Dataset,
     *,
     rng: np.random.Generator | int,
+    initial: Mlp | None = None,
     record: Recording | None = None,
     progress: Progress | None = None,
 ) -> TrainingRecord:
     """Train one network as `train` does, but mark a run that diverges instead of raising."""
     rng = check_rng(rng)
-    (result,) = _train([config], data, [rng], rng, "own", record, progress)
+    start = None if initial is None else [initial]
+    (result,) = _train([config], data, [rng], rng, "own", start, record, progress)
     return result
 
 
@@ -107,6 +114,7 @@ def train_ensemble(
     *,
     rng: np.random.Generator | int,
     batches: str = "own",
+    initial: Sequence[Mlp] | None = None,
     record: Recording | None = None,
     progress: Progress | None = None,
 ) -> list[TrainingRecord]:
@@ -115,7 +123,8 @@ def train_ensemble(
     Parameters
     ----------
     configs : sequence of TrainingConfig
-        One for each network. They may differ in learning rate, weight decay and initialization.
+        One for each network. They may differ in learning rate, weight decay, initialization, and in the numbers
+        (not the class) of their optimizer.
     data : Dataset
         What to train on.
     rng : Generator or int
@@ -124,6 +133,8 @@ def train_ensemble(
     batches : {"own", "shared"}
         Whether every network draws its own mini-batches (right for a standard error over seeds) or all share them
         (right for comparing hyperparameters, and faster).
+    initial : sequence of Mlp, optional
+        For each network the one to start from, in the place of one drawn as its configuration says.
     record, progress
         As in `train`.
 
@@ -156,12 +167,13 @@ def train_ensemble(
     configs = list(configs)
     if not configs:
         raise InvalidInput("configs is empty, but an ensemble needs at least one configuration")
-    return _train(configs, data, rng.spawn(len(configs)), rng, batches, record, progress)
+    return _train(configs, data, rng.spawn(len(configs)), rng, batches, initial, record, progress)
 
 
 def _told(config: TrainingConfig) -> dict[str, Any]:
     """Return the hyperparameters that a message names, constant schedules as their number."""
-    names = ("layers", "lr", "regularization", "convention", "batch_size", "initialization", "activation", "output")
+    names = ("layers", "lr", "regularization", "convention", "batch_size", "initialization", "activation", "output",
+             "optimizer")  # fmt: skip
     values = {name: getattr(config, name) for name in names}
     return {name: value.value if isinstance(value, Constant) else value for name, value in values.items()}
 
@@ -172,8 +184,13 @@ def check_fit(configs: Sequence[TrainingConfig], data: Dataset) -> None:
         if not isinstance(config, TrainingConfig):
             raise InvalidInput(f"a configuration is {config!r}, but must be a TrainingConfig")
     first = configs[0]
-    for name in ("layers", "batch_size", "epochs", "activation", "output", "biases", "decay_biases", "dtype"):
-        values = {getattr(config, name) for config in configs}
+    shared = ("layers", "batch_size", "epochs", "activation", "output", "biases", "decay_biases", "dtype", "normalized",
+              "sampling")  # fmt: skip
+    found = {name: {getattr(config, name) for config in configs} for name in shared}
+    found["optimizer"] = {type(config.optimizer).__name__ for config in configs}
+    for name in ("coupling", "nesterov", "newton_schulz_steps"):
+        found[f"optimizer.{name}"] = {getattr(config.optimizer, name, None) for config in configs}
+    for name, values in found.items():
         if len(values) > 1:
             raise InvalidInput(
                 f"configurations of one ensemble must agree in {name}, but have {sorted(map(str, values))}; "
@@ -194,6 +211,34 @@ def check_fit(configs: Sequence[TrainingConfig], data: Dataset) -> None:
             f"batch_size is {first.batch_size}, but {data.name} has {data.n_train} training images; "
             f"it must be a whole number from 1 to {data.n_train}"
         )
+
+
+def _checked_start(configs: Sequence[TrainingConfig], initial: Sequence[Mlp]) -> list[Mlp]:
+    """Return the networks to start from, in the number format of the run, if each fits its configuration."""
+    if not isinstance(initial, Sequence) or len(initial) != len(configs):
+        raise InvalidInput(
+            f"initial is {initial!r}, but must be a sequence of {len(configs)} Mlp, one for each network"
+        )
+    started = []
+    for config, network in zip(configs, initial, strict=True):
+        if not isinstance(network, Mlp):
+            raise InvalidInput(f"a network to start from is {network!r}, but must be an Mlp")
+        layers = (network.weights[0].shape[1], *(len(w) for w in network.weights))
+        for name, has in (("layers", layers), *((name, getattr(network, name)) for name in _OF_NETWORK)):
+            wanted = getattr(config, name)
+            if has != wanted:
+                raise InvalidInput(
+                    f"the network to start from has {name} {has!r}, but the configuration says {wanted!r}; "
+                    "they must agree"
+                )
+        if not config.biases and any(np.any(b) for b in network.biases):
+            raise InvalidInput("the network to start from has biases, but the configuration says biases=False")
+        weights, biases = (
+            tuple(np.asarray(each).astype(config.dtype).astype(np.float64) for each in arrays)
+            for arrays in (network.weights, network.biases)
+        )
+        started.append(Mlp(weights, biases, *(getattr(config, name) for name in _OF_NETWORK)))
+    return started
 
 
 class _Notebook:
@@ -278,6 +323,7 @@ def _train(
     rngs: Sequence[np.random.Generator],
     shared_rng: np.random.Generator,
     batches: str,
+    initial: Sequence[Mlp] | None,
     record: Recording | None,
     progress: Progress | None,
 ) -> list[TrainingRecord]:
@@ -286,27 +332,30 @@ def _train(
     per_epoch = config.steps_per_epoch(n_train)
     n_steps = config.epochs * per_epoch
     tables = [each.tabulate(n_train) for each in configs]
-    lr = np.stack([table[0] for table in tables], axis=1)
-    decay_per_step = lr * np.stack([table[1] for table in tables], axis=1)
+    lr, weight_decay = (np.stack([table[which] for table in tables], axis=1) for which in (0, 1))
 
     seeds = [_seed(rng) for rng in rngs]
     streams = [rng.spawn(2) for rng in rngs]  # one for the weights, one for the order of the examples
-    initial = [Mlp.initialize(each, stream[0]) for each, stream in zip(configs, streams, strict=True)]
+    if initial is None:
+        initial = [Mlp.initialize(each, stream[0]) for each, stream in zip(configs, streams, strict=True)]
+    else:
+        initial = _checked_start(configs, initial)
     shared = batches == "shared" and n_runs > 1
     shufflers = [shared_rng.spawn(1)[0]] if shared else [stream[1] for stream in streams]
 
     notebook = _Notebook(configs, data, record, n_steps)
     points = range(per_epoch, n_steps + 1, per_epoch) if notebook.record.steps is None else notebook.record.steps
     marks = {0, n_steps, *(step for step in points if step <= n_steps)}
-    networks = Networks.start(config, initial)
-    longest = min(_STRETCH_STEPS, _steps_of_scale(decay_per_step.max()))
+    networks = Networks.start(configs, initial)
+    kind = Workspace if networks.arithmetic is None else OptimizerWorkspace
+    longest = min(_STRETCH_STEPS, _steps_of_scale(1 - networks.scale_factors(lr, weight_decay).min()))
     workspaces: dict[int, Workspace] = {}
     diverged: dict[int, tuple[int, int]] = {}
 
     with threadpool_limits(1, user_api="blas"), np.errstate(all="ignore"):
         notebook.write(0, networks)
         for epoch in range(config.epochs):
-            order = np.stack([shuffler.permutation(n_train) for shuffler in shufflers])
+            order = np.stack([_order(shuffler, n_train, config.sampling) for shuffler in shufflers])
             done = 0
             while done < per_epoch:
                 step = epoch * per_epoch + done
@@ -315,9 +364,9 @@ def _train(
                 last_full = n_train // config.batch_size if size == config.batch_size else per_epoch
                 stop = min(done + longest, last_full, *(mark - epoch * per_epoch for mark in marks if mark > step))
                 if size not in workspaces:
-                    workspaces[size] = Workspace(networks, data, size, shared, notebook.record.pulls)
+                    workspaces[size] = kind(networks, data, size, shared, notebook.record.pulls)
                 rows = slice(step, step + stop - done)
-                stretch = (order[:, start : start + size * (stop - done)], lr[rows], decay_per_step[rows])
+                stretch = (order[:, start : start + size * (stop - done)], lr[rows], weight_decay[rows])
                 before = networks.snapshot()
                 measured = workspaces[size].run(*stretch)
                 gone = np.flatnonzero(~networks.finite().all(axis=1)).tolist()
@@ -356,6 +405,11 @@ def _train(
     ]
 
 
+def _order(rng: np.random.Generator, n_train: int, sampling: str) -> NDArray[np.int64]:
+    """Return the examples of an epoch, in order."""
+    return rng.permutation(n_train) if sampling == "reshuffled" else rng.integers(n_train, size=n_train)
+
+
 def _steps_of_scale(largest_decay: float) -> int:
     """Return the number of steps within which the scale stays above `_STRETCH_SCALE`, at least 1."""
     return _STRETCH_STEPS if largest_decay == 0 else 1 + int(math.log(_STRETCH_SCALE) / math.log1p(-largest_decay))
@@ -366,14 +420,14 @@ def _find_divergence(
     space: Workspace,
     order: NDArray[np.int64],
     lr: NDArray[np.float64],
-    decay_per_step: NDArray[np.float64],
+    weight_decay: NDArray[np.float64],
     lost: Sequence[int],
 ) -> dict[int, tuple[int, int]]:
     """Repeat a stretch step by step; return the step and layer, from 1, where each lost run left the numbers."""
     found: dict[int, tuple[int, int]] = {}
     for k in range(len(lr)):
         here = order[:, k * space.batch_size : (k + 1) * space.batch_size]
-        space.run(here, lr[k : k + 1], decay_per_step[k : k + 1])
+        space.run(here, lr[k : k + 1], weight_decay[k : k + 1])
         finite = networks.finite()
         for run in lost:
             if run not in found and not finite[run].all():

@@ -30,8 +30,10 @@ from scipy.linalg import get_blas_funcs
 from .configuration import TrainingConfig
 from .datasets import Dataset
 from .mlp import Mlp, cost, predictive_entropy
+from .optimizer_arithmetic import Arithmetic, arithmetic_of
+from .optimizers import SGD
 
-__all__ = ["Networks", "Workspace"]
+__all__ = ["Networks", "Workspace", "plain"]
 
 Array = NDArray[Any]
 
@@ -49,16 +51,22 @@ class Networks:
     weights: list[Array]  # (n_runs, n_out, n_in) each
     biases: list[Array]  # (n_runs, n_out) each
     scale: NDArray[np.float64]  # (n_runs,)
+    arithmetic: Arithmetic | None = None  # of the optimizer; plain SGD needs none
 
     @classmethod
-    def start(cls, config: TrainingConfig, initial: Sequence[Mlp]) -> Networks:
+    def start(cls, configs: Sequence[TrainingConfig], initial: Sequence[Mlp]) -> Networks:
         """Return the networks before their first step."""
+        config = configs[0]
         layers = range(config.n_layers)
         weights = [np.stack([net.weights[layer] for net in initial]).astype(config.dtype) for layer in layers]
         biases = [np.stack([net.biases[layer] for net in initial]).astype(config.dtype) for layer in layers]
         networks = cls(config, weights, biases, np.ones(len(initial)))
         for layer, bias in enumerate(biases):
             bias *= networks.gain(layer)
+        if not plain(configs):
+            arrays = weights + (biases if config.biases else [])
+            decayed = [True] * len(weights) + [config.decay_biases] * (len(arrays) - len(weights))
+            networks.arithmetic = arithmetic_of([each.optimizer for each in configs], arrays, decayed)
         return networks
 
     def fold(self) -> None:
@@ -73,15 +81,22 @@ class Networks:
                 np.ldexp(biases, exponent[:, None], out=biases)
         self.scale = mantissa
 
-    def snapshot(self) -> tuple[list[Array], list[Array], NDArray[np.float64]]:
+    def snapshot(self) -> tuple[list[Array], NDArray[np.float64], Any]:
         """Return a copy of everything that a step changes."""
-        return [w.copy() for w in self.weights], [b.copy() for b in self.biases], self.scale.copy()
+        state = None if self.arithmetic is None else self.arithmetic.snapshot()
+        return [array.copy() for array in self.weights + self.biases], self.scale.copy(), state
 
-    def restore(self, saved: tuple[list[Array], list[Array], NDArray[np.float64]]) -> None:
+    def restore(self, saved: tuple[list[Array], NDArray[np.float64], Any]) -> None:
         """Go back to a snapshot."""
-        for mine, old in zip(self.weights + self.biases, saved[0] + saved[1], strict=True):
+        for mine, old in zip(self.weights + self.biases, saved[0], strict=True):
             mine[...] = old
-        self.scale = saved[2].copy()
+        self.scale = saved[1].copy()
+        if self.arithmetic is not None:
+            self.arithmetic.restore(saved[2])
+
+    def scale_factors(self, lr: NDArray[np.float64], weight_decay: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what each step multiplies the scale by, (n_steps, n_runs)."""
+        return 1 - lr * weight_decay if self.arithmetic is None else self.arithmetic.scale_factors(lr, weight_decay)
 
     def bias_scale(self) -> NDArray[np.float64]:
         """Return the scale of each run's biases."""
@@ -105,7 +120,14 @@ class Networks:
             tuple(b[run].astype(np.float64) * (bias_scale / self.gain(layer)) for layer, b in enumerate(self.biases)),
             self.config.activation,
             self.config.output,
+            self.config.normalized,
         )
+
+
+def plain(configs: Sequence[TrainingConfig]) -> bool:
+    """Return whether the step is that of plain SGD without normalized layers."""
+    optimizers = [config.optimizer for config in configs]
+    return not configs[0].normalized and all(isinstance(each, SGD) and not each.momentum for each in optimizers)
 
 
 def _gram(rows: Array) -> Array:
@@ -240,14 +262,15 @@ class Workspace:
         by_run[...] = self.target_table[labels]  # one set for all runs, or one for each
 
     def run(
-        self, order: NDArray[np.int64], lr: NDArray[np.float64], decay_per_step: NDArray[np.float64]
+        self, order: NDArray[np.int64], lr: NDArray[np.float64], weight_decay: NDArray[np.float64]
     ) -> dict[str, Array]:
         """Take one step for each row of the two (n_steps, n_runs) arrays; return what the probes measured.
 
         The examples are `order`, (n_sets, n_steps * batch_size).
         """
         networks, config = self.networks, self.config
-        scales = networks.scale * np.cumprod(np.vstack([np.ones(self.n_runs), 1 - decay_per_step]), axis=0)
+        shrink = networks.scale_factors(lr, weight_decay)
+        scales = networks.scale * np.cumprod(np.vstack([np.ones(self.n_runs), shrink]), axis=0)
         bias_scales = scales if config.decay_biases else np.ones_like(scales)
         rate = -lr / self.batch_size
         error_scales = self._error_scales(scales[:-1])

@@ -1,0 +1,200 @@
+"""Take steps of any optimizer, with normalized layers or without, many networks at a time.
+
+The forward and backward passes are those of `training_step`; here the gradients of all layers become arrays of their
+own, (n_runs, n_out, n_in), in the units of the weights, and `optimizer_arithmetic` makes steps of them.
+
+A normalized row w acts as c w/||w|| with a fixed c. The products take the stored rows V (w = s V) as they are and
+their results, z = V a, are multiplied by c/||V||. With E the errors of the pre-activations times c/||w||, the gradient
+is E^T a less its part along V: row j loses t_j V_j, t_j = sum_e E_ej z_ej / ||V_j||^2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .configuration import NORMALIZED_SIZE
+from .datasets import Dataset
+from .mlp import cost, predictive_entropy
+from .training_step import Networks, Workspace
+
+__all__ = ["OptimizerWorkspace"]
+
+Array = NDArray[Any]
+
+
+class OptimizerWorkspace(Workspace):
+    """Buffers and views for steps on mini-batches of one size, laid out as in `Workspace`."""
+
+    def __init__(self, networks: Networks, data: Dataset, batch_size: int, shared: bool, probing: bool):
+        config = networks.config
+        assert networks.arithmetic is not None
+        self.arithmetic = networks.arithmetic
+        self.normalized = config.normalized_layers
+        self.gradients = [np.empty_like(w) for w in networks.weights]
+        self.bias_gradients = [np.empty_like(b) for b in networks.biases]
+        self.measuring = probing
+        super().__init__(networks, data, batch_size, shared, probing=False)
+
+    def run(
+        self, order: NDArray[np.int64], lr: NDArray[np.float64], weight_decay: NDArray[np.float64]
+    ) -> dict[str, Array]:
+        """Take one step for each row of the two (n_steps, n_runs) arrays; return what the probes measured."""
+        networks, config, n_steps = self.networks, self.config, len(lr)
+        shrink = networks.scale_factors(lr, weight_decay)
+        scales = networks.scale * np.cumprod(np.vstack([np.ones(self.n_runs), shrink]), axis=0)
+        bias_scales = scales if config.decay_biases else np.ones_like(scales)
+        stored = [scales] * config.n_layers
+        if config.biases:
+            stored = stored + [bias_scales / gain for gain in self.pre_gain]
+        self.arithmetic.plan(lr, weight_decay, stored)
+        self._tabulate(scales[:-1], bias_scales[:-1])
+        self.found: dict[str, Array] = {}
+        for start in range(0, n_steps, self.n_slots):
+            stop = min(start + self.n_slots, n_steps)
+            self.load(order[:, start * self.batch_size : stop * self.batch_size])
+            for k in range(start, stop):
+                self._take(k, k - start, n_steps)
+        networks.scale = scales[-1]
+        self.arithmetic.done(n_steps)
+        return self.found
+
+    def _tabulate(self, scales: NDArray[np.float64], bias_scales: NDArray[np.float64]) -> None:
+        """Prepare the factors of every step: rows for the units of a layer, or single numbers where runs agree."""
+        config = self.config
+        self.scales, self.bias_scales = scales, bias_scales
+        self.error_scales = self._error_scales(scales)
+        self.forward, self.update, self.bias_update, self.bias_forward = [], [], [], []
+        for layer, normalized in enumerate(self.normalized):
+            gain = self.pre_gain[layer] / self.unit_gain[layer]
+            per_example = self.error_scales[layer] / self.batch_size
+            self.forward.append(self._rows(np.full_like(scales, gain) if normalized else scales * gain, layer))
+            slope = per_example / self.unit_gain[layer] / (scales if normalized else 1.0)
+            self.update.append(self._rows(slope, layer))
+            self.bias_update.append(per_example[:, :, None].astype(config.dtype))
+            self.bias_forward.append(self._rows(bias_scales, layer))
+
+    def _rows(self, values: NDArray[np.float64], layer: int) -> Array:
+        if np.all(values == values[:, :1]):
+            return values[:, :1].astype(self.config.dtype)
+        return np.repeat(values.astype(self.config.dtype), self.config.layers[layer + 1], axis=1)
+
+    def _error_scales(self, scales: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        """Return what a stored error is to be multiplied by; errors that come down a normalized layer need no scale."""
+        slope = 0.25 if self.config.activation == "sigmoid" else 1.0
+        found = [np.full_like(scales, 0.5 if self.config.output == "sigmoid" else 1.0)]
+        for normalized in reversed(self.normalized[1:]):
+            found.insert(0, found[0] * slope * (1.0 if normalized else scales))
+        return found
+
+    def _single_step(self) -> Callable[..., None]:
+        return self._stacked_step()
+
+    def _stacked_step(self) -> Callable[..., None]:
+        """Prepare buffers; the step itself is `_take`."""
+        config = self.config
+        self.activations, self.slope_functions = self._activations(), self._slope_functions()
+        self.units_by_run = [self.by_run(u) for u in self.units]
+        self.errors_by_run = [self.by_run(e) for e in self.errors]
+        self.scaled = [np.empty_like(e) for e in self.errors]  # errors times what makes gradients of them
+        self.scaled_by_run = [self.by_run(e) for e in self.scaled]
+        self.products = [np.empty_like(e) for e in self.errors]  # V a of normalized layers
+        self.bias_terms = [np.empty_like(b) for b in self.bias_rows]
+        self.logits = np.empty_like(self.units[-1])
+        self.ones = np.ones(self.batch_size, config.dtype)
+        return self._take
+
+    def _take(self, k: int, slot: int, n_steps: int) -> None:
+        """Take the k-th planned step on the mini-batch in a slot."""
+        weights = self.networks.weights
+        row_gains = self._forward(k, slot)
+        np.subtract(self.units[-1], self.targets[slot], self.units[-1])
+        for layer in range(self.config.n_layers - 1, 0, -1):
+            above = self.errors_by_run[layer]
+            row_gain = row_gains[layer]
+            if row_gain is not None:
+                np.multiply(self.errors[layer], row_gain, self.scaled[layer])
+                above = self.scaled_by_run[layer]
+            np.matmul(above, weights[layer], self.errors_by_run[layer - 1])
+            self.slope_functions[layer - 1]()
+        for layer in range(self.config.n_layers):
+            self._differentiate(k, slot, layer, row_gains[layer])
+        if self.measuring:
+            self._measure(k, slot, n_steps)
+        for layer, gradient in enumerate(self.gradients):
+            self.arithmetic.step(k, layer, gradient)
+        if self.config.biases:
+            for layer, gradient in enumerate(self.bias_gradients):
+                self.arithmetic.step(k, self.config.n_layers + layer, gradient)
+
+    def _forward(self, k: int, slot: int) -> list[Array | None]:
+        """Fill the units; return c/||V|| of the rows of normalized layers, (n_runs * width,)."""
+        config, weights = self.config, self.networks.weights
+        row_gains: list[Array | None] = []
+        for layer, unit in enumerate(self.units):
+            if layer == 0 and self.shared:
+                np.matmul(self.pixels[slot, 0], weights[0].reshape(-1, config.layers[0]).T, unit)
+            else:
+                below = self.pixels[slot] if layer == 0 else self.units_by_run[layer - 1]
+                np.matmul(below, weights[layer].swapaxes(1, 2), self.units_by_run[layer])
+            if self.normalized[layer]:
+                np.copyto(self.products[layer], unit)
+                gains = NORMALIZED_SIZE / np.sqrt(np.vecdot(weights[layer], weights[layer])).reshape(-1)
+                np.multiply(unit, gains, unit)
+                row_gains.append(gains)
+            else:
+                row_gains.append(None)
+            np.multiply(unit, self.forward[layer][k], unit)
+            if config.biases:
+                np.multiply(self.bias_rows[layer], self.bias_forward[layer][k], self.bias_terms[layer])
+                np.add(unit, self.bias_terms[layer], unit)
+            if self.measuring and layer == config.n_layers - 1:
+                np.copyto(self.logits, unit)
+            self.activations[layer]()
+        return row_gains
+
+    def _differentiate(self, k: int, slot: int, layer: int, row_gains: Array | None) -> None:
+        """Write the mean gradients of a layer's weights and biases, in true units."""
+        scaled, gradient, weights = self.scaled[layer], self.gradients[layer], self.networks.weights[layer]
+        np.multiply(self.errors[layer], self.update[layer][k], scaled)
+        if row_gains is not None:
+            np.multiply(scaled, row_gains, scaled)
+        if layer == 0 and self.shared:
+            np.matmul(scaled.T, self.pixels[slot, 0], gradient.reshape(-1, gradient.shape[2]))
+        else:
+            below = self.pixels[slot] if layer == 0 else self.units_by_run[layer - 1]
+            np.matmul(self.scaled_by_run[layer].swapaxes(1, 2), below, gradient)
+        if row_gains is not None:
+            along = np.einsum("ej,ej->j", scaled, self.products[layer]) * (row_gains / NORMALIZED_SIZE) ** 2
+            gradient -= along.reshape(self.n_runs, -1, 1) * weights
+        if self.config.biases:
+            sums = np.matmul(self.ones, self.errors[layer]).reshape(self.n_runs, -1)
+            np.multiply(sums, self.bias_update[layer][k], self.bias_gradients[layer])
+
+    def _measure(self, k: int, slot: int, n_steps: int) -> None:
+        """Write down what the mini-batch's gradient does at the weights before its step."""
+        config, scale = self.config, self.scales[k]
+        found: dict[str, Array] = {
+            name: np.zeros((self.n_runs, config.n_layers))
+            for name in ("mean_norm_squared", "radial_pull", "gradient_power", "bias_pull", "bias_gradient_power")
+        }
+        for layer, (weights, gradients) in enumerate(zip(self.networks.weights, self.gradients, strict=True)):
+            w, g = weights.reshape(self.n_runs, -1), gradients.reshape(self.n_runs, -1)
+            found["mean_norm_squared"][:, layer] = np.vecdot(w, w) * scale**2
+            found["radial_pull"][:, layer] = -np.vecdot(w, g) * scale
+            found["gradient_power"][:, layer] = np.vecdot(g, g)
+            b, g = self.networks.biases[layer], self.errors[layer].sum(axis=0).reshape(self.n_runs, -1)
+            g = g * (self.error_scales[layer][k] / self.batch_size)[:, None]
+            found["bias_pull"][:, layer] = -np.vecdot(b, g) * self.bias_scales[k] / self.pre_gain[layer]
+            found["bias_gradient_power"][:, layer] = np.vecdot(g, g)
+        logits = self.by_run(self.logits).astype(np.float64) / self.pre_gain[-1]
+        targets = (self.by_run(self.targets[slot]) > 0).astype(np.float64)
+        found["cost"] = cost(config.output, logits, targets).mean(axis=1)
+        found["predictive_entropy"] = predictive_entropy(config.output, logits).mean(axis=1)
+        for name, values in found.items():
+            if k == 0:
+                self.found[name] = np.empty((n_steps, *values.shape))
+            self.found[name][k] = values
