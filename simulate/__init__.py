@@ -5,10 +5,15 @@ from .coefficients import Affine, Power
 from .decay_laws import decay_per_step, effective_weight_decay
 from .events import collapse, reaching, tail_off
 from .filtered_gradients import FilteredGradient, filtered_gradient
+from .layer_equilibria import LayerEquilibrium, layer_equilibrium
 from .layer_models import deep_linear_modes, homogeneous_layers, product_flow
+from .layers import Layer, layer_from_text
 from .momentum_models import momentum_oscillator
 from .noise_models import cox_ingersoll_ross, geometric_brownian_motion, isotropic_noise_norm, ornstein_uhlenbeck
 from .norm_models import norm_under_pull, problem_from_derivation, pure_decay_floor, scale_invariant_norm
+from .number_formats import NUMBER_FORMATS, RoundedDecay, rounded_decay
+from .optimizer_choice import OPTIMIZERS, OptimizerChoice, optimizer_choice
+from .prediction import LayerPrediction, Prediction, predict
 from .problem import Problem, Solution, Status
 from .random_gradients import AutoregressiveGradients, SampledGradients, WhiteGradients
 from .schedule_text import schedule_from_text
@@ -22,6 +27,8 @@ from .update_rules import RULES, SGD, Adam, Lion, Muon, RMSprop, SignSGD, polar_
 from .walk import Estimate, Walk, walk
 
 __all__ = [
+    "NUMBER_FORMATS",
+    "OPTIMIZERS",
     "RULES",
     "SCHEMES",
     "SGD",
@@ -33,12 +40,18 @@ __all__ = [
     "Cosine",
     "Estimate",
     "FilteredGradient",
+    "Layer",
+    "LayerEquilibrium",
+    "LayerPrediction",
     "Linear",
     "Lion",
     "Muon",
+    "OptimizerChoice",
     "Power",
+    "Prediction",
     "Problem",
     "RMSprop",
+    "RoundedDecay",
     "SampledGradients",
     "Schedule",
     "SignSGD",
@@ -62,15 +75,20 @@ __all__ = [
     "geometric_brownian_motion",
     "homogeneous_layers",
     "isotropic_noise_norm",
+    "layer_equilibrium",
+    "layer_from_text",
     "momentum_oscillator",
     "norm_trajectory",
     "norm_under_pull",
+    "optimizer_choice",
     "ornstein_uhlenbeck",
     "polar_factor",
+    "predict",
     "problem_from_derivation",
     "product_flow",
     "pure_decay_floor",
     "reaching",
+    "rounded_decay",
     "saturating_sigmoid_pair",
     "scale_invariant_norm",
     "schedule_from_dict",

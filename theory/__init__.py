@@ -45,6 +45,7 @@ from . import (
     sign_derivations,
     sign_momentum_derivations,
     squared_error,
+    steady_updates,
     stochastic,
     transition_laws,
 )
@@ -146,6 +147,7 @@ __all__ = [
     "sign_derivations",
     "sign_momentum_derivations",
     "squared_error",
+    "steady_updates",
     "stochastic",
     "symbols_of",
     "transition_laws",

@@ -181,6 +181,11 @@ def conversions(
 
 def _triple(weight_decay: float, known: Mapping[str, float]) -> dict[str, float | None]:
     """Return decay per step, factor per epoch and time constants, as far as they can be told."""
+    decay = known.get("lr", 0.0) * weight_decay
+    if decay >= 1:
+        raise InvalidInput(
+            f"decay would take {decay:.3g} of every weight at each step, but must take less than 1; lower it or lr"
+        )
     claim = derive("convention-pytorch")
     told: dict[str, float | None] = {}
     for result in ("decay_per_step", "factor_per_epoch", "time_constant_steps", "time_constant_epochs"):

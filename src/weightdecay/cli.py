@@ -1,4 +1,4 @@
-"""Answer on the command line: ``weightdecay figures | validate | derive | simulate | cite``.
+"""Answer on the command line: ``weightdecay figures | validate | derive | simulate | cite | report``.
 
 Nothing heavy is imported before a command runs, so that ``--help`` answers at once. Exit codes: 0 done, 1 a comparison
 or a check failed, 2 wrong use, 130 interrupted. Errors are one sentence on stderr.
@@ -20,7 +20,7 @@ import click
 
 from .command_parts import Count, as_json_option, examples, print_json
 from .errors import InvalidInput, ProofError, WeightDecayError
-from .hyperparameter_commands import convert
+from .hyperparameter_commands import convert, predict
 
 if TYPE_CHECKING:
     from .simulate import Trajectory
@@ -507,6 +507,40 @@ def cite(figure_ids: tuple[str, ...], form: str, as_json: bool) -> None:
     click.echo(drawing.cite(keys, form).rstrip("\n"))
 
 
+@main.command(
+    short_help="Write all as one page for reading.",
+    epilog=examples(
+        "weightdecay figures && weightdecay report",
+        "weightdecay report --from figures/gallery --out weight-decay.html",
+    ),
+)
+@click.option(
+    "--from",
+    "folder",
+    metavar="DIR",
+    default="weightdecay-figures",
+    show_default=True,
+    help="Folder of figures that `weightdecay figures` wrote.",
+)
+@click.option("--out", metavar="FILE", default="report.html", show_default=True, help="Page to write.")
+@as_json_option
+def report(folder: str, out: str, as_json: bool) -> None:
+    """Write one HTML page: question, figures, predicted against measured, derivations, origins, bibliography.
+
+    The page is one file without scripts that asks for nothing from the network. It holds the figures that are in DIR.
+    """
+    from . import figures as drawing
+
+    page = drawing.check_page(out)
+    with _progress() as progress:
+        reports = drawing.load_all(folder)
+        drawing.write_report(reports, page, progress=progress)
+    if as_json:
+        print_json({"file": str(page), "figures": list(reports)})
+        return
+    click.echo(f"{page}: {len(reports)} figure{'s' if len(reports) > 1 else ''} of {folder}")
+
+
 def _given(data: str | None, progress: Progress, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments of `validate.run` for the options of the command line."""
     from .validate import load_mnist
@@ -555,5 +589,5 @@ def _exit_if(failed: bool) -> None:
         click.get_current_context().exit(FAILED)
 
 
-for _command in (convert,):
+for _command in (convert, predict):
     main.add_command(_command)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
-from typing import Any
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import click
 
 from .errors import check_count
 
-__all__ = ["Count", "as_json_option", "examples", "print_json"]
+__all__ = ["Count", "as_json_option", "examples", "paragraph", "print_json", "with_options"]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+_WIDTH = 100
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 
@@ -39,3 +44,19 @@ def examples(*lines: str) -> str:
 def print_json(value: Any) -> None:
     """Print plain JSON values."""
     click.echo(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def with_options(options: Sequence[Callable[[Any], Any]]) -> Callable[[Command], Command]:
+    """Return a decorator that adds options to a command, in their order."""
+
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def paragraph(text: str, indent: str = "") -> str:
+    """Return text in lines, those after the first further in."""
+    return textwrap.fill(text, _WIDTH, initial_indent=indent, subsequent_indent=indent + "  ")

@@ -2,21 +2,70 @@
 
 from __future__ import annotations
 
-import textwrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from .command_parts import Count, as_json_option, examples, print_json
+from .command_parts import Count, as_json_option, examples, paragraph, print_json, with_options
+from .errors import InvalidInput, check_positive
 
-__all__ = ["convert"]
+__all__ = ["convert", "predict"]
 
-_WIDTH = 100
+if TYPE_CHECKING:
+    from .simulate import Layer, LayerPrediction, Prediction
+
 _MOST = 10**15
+_OPTIMIZERS = "sgd, momentum, nesterov, sgdw, adam, adamw, rmsprop, sign-sgd, signum, lion or muon."
+OPTIMIZER_OPTIONS = (
+    click.option("--optimizer", default="sgd", show_default=True, help=_OPTIMIZERS),
+    click.option("--momentum", type=float, help="Momentum (0.9, muon 0.95)."),
+    click.option("--dampening", type=float, help="Dampening of momentum (0)."),
+    click.option("--beta1", type=float, help="First coefficient of adam, adamw and lion (0.9)."),
+    click.option("--beta2", type=float, help="Second coefficient (adam and adamw 0.999, lion 0.99)."),
+    click.option("--smoothing", type=float, help="Smoothing of rmsprop (0.99)."),
+)
+RUN_OPTIONS = (
+    click.option(
+        "--lr", required=True, metavar="SCHEDULE", help="Learning rate: a number or schedule, as in simulate."
+    ),
+    click.option("--weight-decay", metavar="SCHEDULE", help="Decay coefficient in PyTorch's sense, likewise."),
+    click.option("--lmbda", type=float, help="Nielsen's parameter instead; needs --n-train."),
+    click.option("--law", help="decoupled, coupled, fully-decoupled or adamc; by default lr times weight decay."),
+    click.option("--steps", type=Count(1, _MOST), help="Length of the run in steps,"),
+    click.option("--epochs", type=float, help="or in epochs; needs the next two."),
+    click.option("--n-train", type=Count(1, _MOST), help="Examples in the training set."),
+    click.option("--batch-size", type=Count(1, _MOST), help="Examples in a mini-batch."),
+)
 
 
-def _paragraph(text: str, indent: str = "") -> str:
-    return textwrap.fill(text, _WIDTH, initial_indent=indent, subsequent_indent=indent + "  ")
+def run_arguments(options: dict[str, Any]) -> dict[str, Any]:
+    """Take the options of a run out of all options, and return the arguments they stand for."""
+    from . import simulate, theory
+
+    lr, weight_decay, lmbda, steps, epochs = (
+        options.pop(name) for name in ("lr", "weight_decay", "lmbda", "steps", "epochs")
+    )
+    n_train, batch_size = options["n_train"], options["batch_size"]
+    if (steps is None) == (epochs is None):
+        raise InvalidInput("the length of the run is needed once: give either --steps or --epochs")
+    if epochs is not None:
+        if n_train is None or batch_size is None:
+            raise InvalidInput("--epochs also needs --n-train and --batch-size, which make an epoch; or give --steps")
+        length = max(1.0, check_positive("epochs", epochs) * n_train / batch_size)
+        if length > _MOST:
+            raise InvalidInput(f"the run has {length:.3g} steps, but must have at most {_MOST:.0e}; lower --epochs")
+        steps = round(length)
+    if (weight_decay is None) == (lmbda is None):
+        raise InvalidInput("the decay is needed once: give either --weight-decay or --lmbda")
+    if lmbda is not None:
+        if n_train is None:
+            raise InvalidInput("--lmbda also needs --n-train, by which Nielsen divides it")
+        weight_decay = repr(theory.convert(lmbda, "nielsen", "pytorch", n_train=n_train))
+    return {
+        "lr": simulate.schedule_from_text(lr, steps),
+        "weight_decay": simulate.schedule_from_text(weight_decay, steps),
+        "n_steps": steps,
+    }
 
 
 def _number(value: float | None, digits: int = 6) -> str:
@@ -69,6 +118,113 @@ def convert(source: str, value: float, target: str | None, as_json: bool, **opti
     click.echo(f"time constant       {_number(steps)} steps, {_number(epochs)} epochs (squared norms: half of it)\n")
     differing = [name for name in wanted if name in found.not_equivalent]
     if differing:
-        click.echo(_paragraph(f"Not equivalent: {', '.join(differing)}: {found.not_equivalent[differing[0]]}."))
+        click.echo(paragraph(f"Not equivalent: {', '.join(differing)}: {found.not_equivalent[differing[0]]}."))
     for note in found.notes:
-        click.echo(_paragraph(note))
+        click.echo(paragraph(note))
+
+
+@click.command(
+    short_help="Say what hyperparameters do to the weights of a run.",
+    epilog=examples(
+        "weightdecay predict --lr 0.1 --weight-decay 1e-4 --n-train 50000 --batch-size 10 --epochs 30 \\",
+        "    --layer hidden=30x784,rms=1 --layer output=10x30,rms=1",
+        "weightdecay predict --optimizer adamw --beta2 0.95 --lr warm-up:2000:cosine:3e-4:3e-5 \\",
+        "    --weight-decay 0.1 --steps 500000 --layer mlp=11008x4096 --number-format bfloat16",
+    ),
+)
+@with_options(OPTIMIZER_OPTIONS)
+@with_options(RUN_OPTIONS)
+@click.option(
+    "--layer",
+    "layers",
+    multiple=True,
+    metavar="NAME=ROWSxCOLUMNS",
+    help="A block of weights, outputs first; after commas rms= (at the start; 1/root of the fan-in), pull= (of the "
+    "data, -<W, g>), power= (of the mini-batch gradient) or unit-power= (before a normalization). As many as wanted.",
+)
+@click.option("--number-format", default="float32", show_default=True, help="float64, float32, float16 or bfloat16.")
+@click.option("--n-classes", type=Count(2), help="Classes of a softmax output: bounds sizes with nothing measured.")
+@click.option("--signal-max", type=float, help="Largest singular value of E[(y - p) x^T] at zero weights.")
+@click.option(
+    "--tolerance", type=float, default=0.05, show_default=True, help="Distance from equilibrium that is none."
+)
+@as_json_option
+def predict(layers: tuple[str, ...], as_json: bool, **options: Any) -> None:
+    """Predict time constant, equilibrium and trouble of a run from its hyperparameters, layer by layer."""
+    from . import simulate
+
+    blocks = [simulate.layer_from_text(text) for text in layers] or [simulate.Layer("layer", (1024, 1024))]
+    found = simulate.predict(blocks, **run_arguments(options), **options)
+    if as_json:
+        print_json(found.to_dict())
+        return
+    per_epoch = found.steps_per_epoch
+    if found.time_constant_steps is None:
+        click.echo("There is no decay.")
+    else:
+        half = found.time_constant_steps / 2
+        click.echo(
+            f"Time constant of weights {_time(found.time_constant_steps, per_epoch)}, of squared norms "
+            f"{_time(half, per_epoch)}."
+        )
+        click.echo(
+            f"The run of {_time(found.n_steps, per_epoch)} is {_number(found.n_time_constants, 3)} time constants "
+            f"long; decay alone leaves {found.start_left:.3g} of the start's squared norm."
+        )
+    for layer, block in zip(found.layers, blocks, strict=True):
+        click.echo(f"\n{layer.name} ({'x'.join(map(str, layer.shape))}, {layer.n_weights} weights)")
+        for line in _layer_lines(layer, block, found):
+            click.echo(paragraph(line, "  "))
+    for warned in found.warnings:
+        click.echo("\n" + paragraph(f"Warning: {warned.sentence}."))
+
+
+def _time(steps: float, per_epoch: float | None) -> str:
+    return f"{steps:.6g} steps" + ("" if per_epoch is None else f" = {steps / per_epoch:.3g} epochs")
+
+
+def _layer_lines(layer: LayerPrediction, block: Layer, found: Prediction) -> list[str]:
+    """Return what is known of a layer, a sentence each."""
+    per_epoch, lines = found.steps_per_epoch, []
+    variance = layer.rms_end_decay_alone**2
+    start = "" if block.rms_start is not None else " (1/root of the fan-in)" if block.fan_in else ""
+    lines.append(
+        f"starts with rms {layer.rms_start:.4g}{start}; decay alone leaves rms {layer.rms_end_decay_alone:.4g} at the "
+        f"end, variance {variance:.4g}"
+    )
+    if layer.rms_equilibrium is not None and layer.norm_squared_equilibrium is not None:
+        lines.append(f"equilibrium: rms {layer.rms_equilibrium:.4g}, squared norm {layer.norm_squared_equilibrium:.5g}")
+        if layer.rms_end is not None:
+            lines.append(_arrival(layer, found))
+    elif found.time_constant_steps is not None:
+        lines.append("equilibrium: depends on the gradients; give pull=, power= or unit-power= of the layer")
+    if layer.angular_update is not None:
+        lines.append(f"turns by {layer.angular_update:.4g} rad per step there, if noise feeds it")
+    if layer.effective_lr is not None:
+        lines.append(f"effective learning rate there, if before a normalization: {layer.effective_lr:.4g}")
+    if layer.rms_bound is not None:
+        lines.append(f"if gradients keep one direction instead: rms at most {layer.rms_bound:.4g}")
+    alone = (
+        ("1/root of the fan-in", layer.steps_alone_to_fan_in_size),
+        ("1/root of all weights given", layer.steps_alone_to_network_size),
+    )
+    told = [f"{_time(steps, per_epoch)} to {name}" for name, steps in alone if steps]
+    if told:
+        longer = all(steps > found.n_steps for _, steps in alone if steps)
+        verdict = ": the run is too short for decay to bring it there" if longer else ""
+        lines.append(f"decay alone needs {' and '.join(told)}{verdict}")
+    return lines
+
+
+def _arrival(layer: LayerPrediction, found: Prediction) -> str:
+    """Return when a layer is in equilibrium, as a sentence."""
+    steps, share = layer.steps_to_equilibrium, layer.share_out_of_equilibrium
+    if steps is None:
+        when = "never there"
+    elif steps == 0:
+        when = "there from the start"
+    else:
+        after = ", after this run" if steps > found.n_steps else ""
+        when = f"first there after {_time(steps, found.steps_per_epoch)}{after}"
+    outside = f"{share:.1%} of the run outside; rms at the end {layer.rms_end:.4g}"
+    return f"{when} (within {found.tolerance:g}), {outside}"
