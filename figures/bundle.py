@@ -104,7 +104,7 @@ def redraw(report: Report, figure_id: str) -> dict[str, bytes]:
     files = pictures(report, figure_id, alt=alt, origin=origin, width=_width(report)) | {
         "csv": table,
         "json": (json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode(),
-        "tex": _tex(figure_id, caption).encode(),
+        "tex": _tex(figure_id, figure.TITLE, caption).encode(),
         "bib": cite(cited, "bibtex").encode(),
         "md": _md(figure_id, figure.TITLE, caption, alt, quoted, cited, report.provenance).encode(),
     }
@@ -198,7 +198,7 @@ def figure_checksum(figure_id: str) -> str:
     return checksum.hexdigest()
 
 
-def _tex(figure_id: str, caption: str) -> str:
+def _tex(figure_id: str, title: str, caption: str) -> str:
     """Return a figure environment with caption and label, as wide as the text."""
     return f"""% Needs \\usepackage{{graphicx}} and the entries of {figure_id}.bib; for several figures those of
 % references.bib beside it, which has each entry once. If this file lies in another folder than the document, name
@@ -206,7 +206,7 @@ def _tex(figure_id: str, caption: str) -> str:
 \\begin{{figure}}[tbp]
   \\centering
   \\includegraphics[width=\\linewidth]{{{figure_id}.pdf}}
-  \\caption{{{to_tex(caption)}}}
+  \\caption[{{{to_tex(title)}}}]{{{to_tex(caption)}}}
   \\label{{fig:{figure_id}}}
 \\end{{figure}}
 """

@@ -22,30 +22,27 @@ N_ERRORS = 2.0
 """An answer stands if it stays the same within so many standard errors."""
 
 CAPTION = """
-Does weight decay reduce weights? The network of the book's chapter 3 [@nielsen2015] with {{ hidden }} sigmoid units
-on {{ data.name }} ({{ data.n_train }} training images, pixels k/{{ (1 / data.pixel_scale) | number }}),
-η = {{ eta | given }}, λ = {{ lmbda | given }}, mini-batches of {{ batch_size }}, {{ epochs }} epochs, all weights from
-N(0, 1) at first; means over {{ n_seeds }} seeds with their standard errors.
-(a) Variance of the weights: markers are trained networks, lines through them the start, the pulls and the noise of all
-mini-batches added up; black, decay alone{% if has_dead %} and the weights of pixels that are zero in every training
-image{% endif %}{% if norms_z is not none %}; open diamonds, the student's numbers, whose norms lie within
-{{ norms_z | number(2) }} standard deviations of the seeds' means{% endif %}.
-(b, c) What decay takes from a layer and what the data's pull and gradient noise give to it, averaged over each epoch,
-in units of gradient times weight (linear below {{ linear | given }}, logarithmic above).
-(d) Root mean square weight of layer 2 from the old start N(0, 1) and the new start N(0, 1/fan_in) [@glorot2010], and
-(e) validation accuracy, with {{ widths | join(" and ") }} hidden neurons, means over {{ n_example_seeds }} seeds where
-the run is not that of (a).
-{% if long %}(f) Squared norms over {{ long.epochs }} epochs, means over {{ n_long_seeds }} seeds, beside decay alone
-(dashed) and the size at which decay, pull and noise of that epoch balance (lines); (g, h) the same
-runs' budgets.{% endif %}
+The network of the book's chapter 3 [@nielsen2015] with {{ hidden }} sigmoid units on {{ data.name }}
+({{ data.n_train }} training images, pixels k/{{ (1 / data.pixel_scale) | number }}), η = {{ eta | given }},
+λ = {{ lmbda | given }}, m = {{ batch_size }}, {{ epochs }} epochs from N(0, 1); means over {{ n_seeds }} seeds with
+standard errors.
+(a) Variance of the weights: markers, trained; lines, pulls and noise of all mini-batches added up; black, decay alone
+{%- if has_dead %} and weights of pixels that are zero in every image{% endif %}
+{%- if norms_z is not none %}; diamonds, the student's numbers, whose norms lie within {{ norms_z | number(2) }}
+standard deviations of the seeds' means{% endif %}.
+(b, c) What decay takes from a layer, and what the data's pull and gradient noise give (linear below
+{{ linear | given }}, logarithmic above).
+(d) Rms weight of layer 2 from the old start and the new one, N(0, 1/fan_in) [@glorot2010], and
+(e) validation accuracy, with {{ widths | join(" and ") }} hidden neurons ({{ n_example_seeds }} seeds).
+{% if long %}(f) Squared norms over {{ long.epochs }} epochs ({{ n_long_seeds }} seeds), decay alone (dashed), and where
+decay, pull and noise of that epoch balance (lines); (g, h) their budgets.{% endif %}
 {% if lmbda %}Claim 1, decay dominates the first epochs almost entirely: {{ answers(claim_1) }}.
 Claim 2, weights decay by exp(−ηλ/m) = {{ factor | number(4) }} per epoch: true of what decay does
-{%- if dead %}, to {{ dead.error | number(2) }} on weights that get no gradient{% endif %}; {{ follows(claim_2) }}.
-Claim 3, the decay tails off around 1/√n_weights, all weights of the network counted: {{ answers(claim_3) }}.
+{%- if dead %}, to {{ dead.error | number(2) }} without gradient{% endif %}; {{ follows(claim_2) }}.
+Claim 3, the decay tails off around 1/√n_weights (of the network): {{ answers(claim_3) }}.
 {% else %}Without weight decay the three claims have nothing to say.{% endif %}
 {% if long %}By epoch {{ long.epochs }} the squared norms are {{ long.norms | join(" and ") }}: the decay tails off
-where the layer's own pull and noise balance it, with rms weights of {{ long.factors | join(" and ") }} times
-1/√n_weights.{% endif %}
+where pull and noise balance it, at {{ long.factors | join(" and ") }} times 1/√n_weights.{% endif %}
 """
 
 ALT = """
@@ -132,8 +129,8 @@ def _claims(report: Report) -> dict[str, Any]:
             layer: (
                 _verdict(found.ratio, _relative_error(found), -ALMOST, ALMOST),
                 f"layer {layer}",
-                f"pull and noise in epoch 1 are {number(100 * found.ratio, 2)} ± "
-                f"{number(100 * _relative_error(found), 1)} % of the loss to decay",
+                f"pull and noise give {number(100 * found.ratio, 2)} ± "
+                f"{number(100 * _relative_error(found), 1)} % of the loss in epoch 1",
             )
             for layer, found in shares.items()
         },
@@ -149,7 +146,7 @@ def _claims(report: Report) -> dict[str, Any]:
             layer: (
                 _verdict(found.ratio, _relative_error(found), 1 / AROUND, AROUND),
                 f"layer {layer} after {told['epochs']} epochs",
-                f"rms weight {number(found.measured, 3)}, {number(found.ratio, 2)} times that; decay alone would need "
+                f"rms weight {number(found.ratio, 2)} times that; decay alone needs "
                 f"{number(round(needed[layer]), 3)} epochs",
             )
             for layer, found in sizes.items()

@@ -54,7 +54,7 @@ def draw(report: Report, figure: Figure) -> list[Artist]:
     long = told["long"] is not None
     if narrow(figure):
         rows = ["aa", "bc", "dd", "ee", *(["ff", "gh"] if long else [])]
-        figure.set_figheight(figure.get_figwidth() * (0.45 * len(rows) + 0.02))
+        figure.set_figheight(figure.get_figwidth() * 0.445 * len(rows))
         axes = figure.subplot_mosaic("\n".join(rows))
     else:
         rows = ["aabc", "ddee", *(["ffgh"] if long else [])]
@@ -98,7 +98,7 @@ def _variance(axes: Axes, curves: Sequence[Curve], told: Mapping[int, Mapping[st
     _epochs(axes, curves)
     drawn = draw_curves(axes, curves, looks)
     plain_ticks(axes)
-    axes.set_ylabel("variance of the weights")
+    axes.set_ylabel("variance")
     title = ", ".join(f"layer {layer} {_change(found['end'] / found['start'])}" for layer, found in told.items())
     label_panel(axes, "a", title.capitalize())
     return drawn
@@ -122,7 +122,7 @@ def _budget(
     drawn = draw_curves(axes, curves, looks)
     plain_ticks(axes, linear=LINEAR)
     if letter in "bg":
-        axes.set_ylabel("gradient times weight (nat)")
+        axes.set_ylabel("gradient × weight (nat)")
     when, share = ("at the end", told["long"]["share"]) if suffix else ("in epoch 1", told["share"])
     if math.isfinite(share[layer]):  # without decay there is no loss
         margin = f"{when} gain\n= {percent(share[layer])} of loss"
@@ -170,7 +170,7 @@ def _size(axes: Axes, curves: Sequence[Curve]) -> list[Artist]:
 def _accuracy(axes: Axes, curves: Sequence[Curve]) -> list[Artist]:
     _epochs(axes, curves)
     drawn = draw_curves(axes, curves, _examples(curves))
-    axes.set_ylabel("validation accuracy (%)")
+    axes.set_ylabel("accuracy (%)")
     lowest = min(float(curve.y[1:].min()) for curve in curves if len(curve.y) > 1)
     axes.set_ylim(5 * math.floor(lowest / 5), 100)
     label_panel(axes, "e", f"Accuracy, {_starts(curves)}")

@@ -249,14 +249,14 @@ def test_an_answer_within_its_error_is_undecided():
 
 def test_the_caption_answers_with_margins(report):
     told = fill(founding_question.CAPTION, founding_question.facts(report))
-    assert "true for layer 2 (pull and noise in epoch 1 are −2.0 ± 1 % of the loss to decay)" in told
-    assert "false for layer 3 (pull and noise in epoch 1 are 390 ± 1 % of the loss to decay)" in told
+    assert "true for layer 2 (pull and noise give −2.0 ± 1 % of the loss in epoch 1)" in told
+    assert "false for layer 3 (pull and noise give 390 ± 1 % of the loss in epoch 1)" in told
     assert "exp(−ηλ/m) = 0.9512 per epoch" in told
-    assert "43 times that; decay alone would need 101 epochs" in told
+    assert "43 times that; decay alone needs 101 epochs" in told
     assert "within 1.2 standard deviations" in told or "within 1.3 standard deviations" in told
     long = any(curve.panel == "tail-off" for curve in report.curves)
     assert long == ("By epoch 300 the squared norms are 1050 (layer 2) and 1355 (layer 3)" in told)
-    assert long == ("rms weights of 65 and 74 times 1/√n_weights" in told)
+    assert long == ("at 65 and 74 times 1/√n_weights" in told)
 
 
 def test_every_number_of_the_caption_comes_from_the_report():
@@ -268,9 +268,9 @@ def test_every_number_of_the_caption_comes_from_the_report():
     )
     told = fill(founding_question.CAPTION, founding_question.facts(other))
     assert "with 44 sigmoid units" in told
-    assert "η = 0.25, λ = 7, mini-batches of 16" in told
+    assert "η = 0.25, λ = 7, m = 16" in told
     assert "over 9 seeds" in told
-    assert "over 8 seeds" in told
+    assert "(8 seeds)" in told
 
 
 def test_the_alternative_text_says_what_the_curves_do(report):
