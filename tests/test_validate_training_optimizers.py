@@ -3,8 +3,20 @@
 import numpy as np
 import pytest
 
+from weightdecay.errors import InvalidInput
 from weightdecay.simulate import Cosine, Step
-from weightdecay.validate import Dataset, Mlp, Part, Recording, TrainingConfig, train_ensemble
+from weightdecay.validate import (
+    Dataset,
+    Ensemble,
+    Mlp,
+    Part,
+    Recording,
+    Run,
+    TrainingConfig,
+    compute_all,
+    train,
+    train_ensemble,
+)
 from weightdecay.validate.optimizers import SGD, Adam, Lion, Muon, RMSprop, SignSGD
 
 CHOSEN = [
@@ -48,9 +60,9 @@ def config(**changes):
     return TrainingConfig.pytorch(**{**options, **changes})
 
 
-def textbook(config, data, weight_stream, order_stream):
+def textbook(config, data, weight_stream, order_stream, network=None):
     """Train by the rules of simulate on the gradients of Mlp; return the network after every step, and (P, G^2)."""
-    network = Mlp.initialize(config, weight_stream)
+    network = network or Mlp.initialize(config, weight_stream)
     arrays = [*network.weights, *network.biases]
     n_layers, states, step = config.n_layers, [()] * len(arrays), 0
     networks, measured = [network], []
@@ -139,3 +151,41 @@ def test_changing_hyperparameters_on_the_way_keeps_the_optimizers_state(small_da
 )
 def test_every_option_is_the_textbook_rule_step_by_step(small_data, changes, optimizer):
     assert_textbook(config(optimizer=optimizer, **changes), small_data, n_runs=2)
+
+
+@pytest.mark.parametrize("optimizer", [SGD(), SGD(momentum=0.9), Adam()], ids=told)
+def test_a_run_goes_on_from_any_network(small_data, optimizer):
+    chosen = config(optimizer=optimizer, normalized=True)
+    first = train(chosen, small_data, rng=0).final
+    again = train(chosen, small_data, rng=1, initial=first)
+    weight_stream, order_stream = np.random.default_rng(1).spawn(2)
+    assert_same_network(first, again.initial)
+    networks, _ = textbook(chosen, small_data, weight_stream, order_stream, first)
+    assert_same_network(networks[-1], again.final)
+    (seed,) = np.random.SeedSequence(1).spawn(1)
+    for run in (Run(chosen, seed, Recording(), first), Ensemble((chosen,), seed, Recording(), initial=(first,))):
+        (found,) = np.ravel(compute_all([run], small_data, n_jobs=1)[0])
+        assert_same_network(first, found.initial)
+
+
+def test_networks_that_cannot_be_started_from_are_refused(small_data):
+    chosen = config()
+    network = Mlp.initialize(chosen, 0)
+    other = Mlp(network.weights, network.biases, "relu")
+    for wrong, message in (
+        (
+            Mlp.initialize(config(layers=(12, 5, 10)), 0),
+            r"has layers \(12, 5, 10\), but the configuration says \(12, 6",
+        ),
+        (other, "has activation 'relu', but the configuration says 'tanh'; they must agree"),
+        (3, "a network to start from is 3, but must be an Mlp"),
+    ):
+        with pytest.raises(InvalidInput, match=message):
+            train(chosen, small_data, rng=0, initial=wrong)
+        with pytest.raises(InvalidInput, match=message):
+            Run(chosen, np.random.SeedSequence(0), Recording(), wrong).check(small_data)
+    with pytest.raises(InvalidInput, match="must be a sequence of 2 Mlp, one for each network"):
+        train_ensemble([chosen] * 2, small_data, rng=0, initial=[network])
+    bent = Mlp(network.weights, (np.ones(6), np.zeros(10)), "tanh")
+    with pytest.raises(InvalidInput, match="has biases, but the configuration says biases=False"):
+        train(config(biases=False), small_data, rng=0, initial=bent)

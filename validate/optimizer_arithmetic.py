@@ -53,6 +53,7 @@ class Arithmetic:
     """
 
     n_states = 0  # arrays that remember, for each array of parameters
+    remembers = True  # whether the first of them is a mean or sum of gradients
 
     def __init__(self, optimizers: Sequence[Optimizer], arrays: Sequence[Array], decayed: Sequence[bool]) -> None:
         self.optimizers, self.arrays, self.decayed = optimizers, arrays, decayed
@@ -120,6 +121,10 @@ class Arithmetic:
         """Return the update for a gradient, which may be overwritten, and change the state."""
         raise NotImplementedError
 
+    def buffer(self, k: int, which: int) -> tuple[Array, NDArray[np.float64]] | None:
+        """Return b and rho, (n_runs,), of the momentum buffer v = b + rho w before step k; None without a buffer."""
+        return (self.state[which][0], np.zeros(len(self.optimizers))) if self.remembers else None
+
     def each(self, name: str, like: Array) -> Array:
         """Return one of the optimizer's numbers, to be multiplied with an array."""
         return self.parameter(name).astype(like.dtype).reshape(-1, *[1] * (like.ndim - 1))
@@ -184,21 +189,26 @@ class Momentum(Arithmetic):
         """Return the factors of each step: of buffer, gradient, weights into the buffer, and of the update."""
         form = self.triangular(lr, weight_decay)
         table = {"move": -lr / (form["inner"] * scale[:-1]), "remember": form["remember"], "take": form["take"]}
-        if decayed and self.coupled and self.n_states:
-            before = np.vstack([self.rho, form["rho"][:-1]])
-            feed = (form["remember"] * (before - form["rho"]) + form["explicit"]) * scale[:-1]
+        if decayed and self.n_states:
+            self.rhos = np.vstack([self.rho, form["rho"]])  # before each step and after the last
+            feed = (form["remember"] * (self.rhos[:-1] - form["rho"]) + form["explicit"]) * scale[:-1]
             if feed.any():
                 table["feed"] = feed
-            self.next_rho = form["rho"][-1]
         if self.nesterov:
             table["again"] = np.broadcast_to(self.momentum, lr.shape)
         return table
 
+    def buffer(self, k: int, which: int) -> tuple[Array, NDArray[np.float64]] | None:
+        """Return b and rho, (n_runs,), of the momentum buffer v = b + rho w before step k; None without a buffer."""
+        if not self.n_states:
+            return None
+        return self.state[which][0], self.rhos[k] if self.decayed[which] else np.zeros(len(self.optimizers))
+
     def done(self, n_steps: int) -> None:
         """Count steps that have been taken as planned."""
         super().done(n_steps)
-        if self.coupled and self.n_states and any(self.decayed):
-            self.rho = self.next_rho
+        if self.n_states:
+            self.rho = self.rhos[-1]
 
     def step(self, k: int, which: int, gradient: Array) -> None:
         """Change one array of parameters by the k-th planned step; the gradient's array is used up."""
@@ -222,6 +232,7 @@ class RunningSquare(Arithmetic):
     """RMSprop."""
 
     n_states = 1
+    remembers = False
 
     def update(self, k: int, fed: Array, state: list[Array]) -> Array:
         """Return the update for a gradient, which may be overwritten, and change the state."""

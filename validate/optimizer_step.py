@@ -58,6 +58,8 @@ class OptimizerWorkspace(Workspace):
             self.load(order[:, start * self.batch_size : stop * self.batch_size])
             for k in range(start, stop):
                 self._take(k, k - start, n_steps)
+                if self.motion is not None:
+                    self.motion.finish(lr[k], weight_decay[k], scales[k], scales[k + 1])
         networks.scale = scales[-1]
         self.arithmetic.done(n_steps)
         return self.found
@@ -124,6 +126,8 @@ class OptimizerWorkspace(Workspace):
             self._differentiate(k, slot, layer, row_gains[layer])
         if self.measuring:
             self._measure(k, slot, n_steps)
+        if self.motion is not None:
+            self.motion.start(k, self.scales[k], self.gradients)
         for layer, gradient in enumerate(self.gradients):
             self.arithmetic.step(k, layer, gradient)
         if self.config.biases:

@@ -32,6 +32,18 @@ class Recording:
         Whether to keep radial pull and gradient power of every single step as well; needs `pulls`.
     evaluate : sequence of {"training", "validation", "test"}, optional
         Parts of the data set on which accuracy, cost and predictive entropy are measured at each record.
+    every_step_norms : bool, optional
+        Whether to keep the squared norm of every neuron's and layer's weights at every step.
+    motion : bool, optional
+        Whether to measure how the weights of every neuron and layer move in each step (`TrainingRecord.motion`),
+        averaged over the steps between two records.
+    every_step_motion : bool, optional
+        Whether to keep the same at every step.
+    autocovariance_lags : int, optional
+        Largest lag up to which the autocovariance of the updates of every neuron is summed, exactly; 0 for none. It
+        keeps that many updates of all weights in memory.
+    autocovariance_from : int, optional
+        Steps before the autocovariance begins; it goes on to the end of the run.
 
     Raises
     ------
@@ -48,6 +60,11 @@ class Recording:
     pulls: bool = True
     every_step: bool = False
     evaluate: tuple[str, ...] = ("training", "validation")
+    every_step_norms: bool = False
+    motion: bool = False
+    every_step_motion: bool = False
+    autocovariance_lags: int = 0
+    autocovariance_from: int = 0
 
     def __post_init__(self) -> None:
         if self.steps is not None:
@@ -64,6 +81,13 @@ class Recording:
             "evaluate",
             tuple(check_choice("evaluate", part, ["training", "validation", "test"]) for part in self.evaluate),
         )
+        for name in ("autocovariance_lags", "autocovariance_from"):
+            object.__setattr__(self, name, check_count(name, getattr(self, name), least=0))
+        if self.autocovariance_from and not self.autocovariance_lags:
+            raise InvalidInput(
+                f"autocovariance_from is {self.autocovariance_from}, but autocovariance_lags is 0: there is nothing to "
+                "begin; give the largest lag"
+            )
         if self.every_step and not self.pulls:
             raise InvalidInput("every_step is True, but pulls is False: there is nothing to keep; set pulls=True")
 
@@ -101,10 +125,47 @@ class TrainingRecord:
         Squared norm of the weights of the inputs that are zero in every training image: the control group.
     step_radial_pull, step_gradient_power : (n_steps, n_layers) ndarray or None
         The two at every single step, if asked for.
+    motion : mapping from quantity to (n_records, n_layers) ndarray
+        Averages over the steps since the record before, if asked for; row 0 is nan. See Notes.
+    neuron_motion : mapping from quantity to tuple of (n_records, n_neurons) ndarray
+        The same for the weights of each neuron, layer by layer.
+    step_motion, step_neuron_motion : mapping from quantity to (n_steps, ...) ndarray or tuple of them
+        The same at every single step.
+    step_norm_squared : (n_steps + 1, n_layers) ndarray or None
+        Squared norm of each layer's weights after 0, 1, ... steps, if asked for.
+    step_neuron_norm_squared : tuple of (n_steps + 1, n_neurons) ndarray or None
+        The same for each neuron, layer by layer.
+    update_autocovariance : tuple of (n_lags + 1, n_neurons) ndarray or None
+        Raw (uncentred) autocovariance of the updates, mean of <u_t, u_(t+k)> over all pairs of steps in the window, for
+        k = 0, 1, ...; of each neuron, layer by layer. The sum over the neurons is the layer's.
+    autocovariance_steps : int
+        Number of steps of that window.
     initial, final : Mlp
         The network before and after.
     diverged : tuple of int or None
         Step and layer, counted from 1, at which the weights left the finite numbers; None if they did not.
+
+    Notes
+    -----
+    The quantities of `motion` are taken with the weights w just before a step and w' just after, the mini-batch's
+    unregularized gradient g, and the update u = ((1 - lr*weight_decay) w - w') / lr: what the optimizer does beside the
+    decay, whether that is coupled or not; 0 where lr is 0.
+
+    ========================== =========================================================================
+    norm_squared               R = <w, w>
+    radial_pull                P = -<w, g>
+    gradient_power             <g, g>
+    update_power               <u, u>
+    weight_update_product      <w, u>
+    one_minus_cosine           1 - <w, w'> / (||w|| ||w'||)
+    angle_squared              theta^2, the squared angle between w and w' in rad^2
+    buffer_power               <v, v> with the momentum buffer v before the step (not with RMSprop, plain SGD)
+    weight_buffer_product      <w, v>
+    buffer_gradient_product    <v, g>
+    measured_power             h = <g, g> + 2 momentum <v, g>, with SGD's momentum only
+    ========================== =========================================================================
+
+    A layer's angle is that of all its weights as one vector; all else of a layer is the sum over its neurons.
     """
 
     config: TrainingConfig
@@ -129,6 +190,14 @@ class TrainingRecord:
     dead_norm_squared: NDArray[np.float64] | None = None
     step_radial_pull: NDArray[np.float64] | None = None
     step_gradient_power: NDArray[np.float64] | None = None
+    motion: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    neuron_motion: Mapping[str, tuple[NDArray[np.float64], ...]] = field(default_factory=dict)
+    step_motion: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    step_neuron_motion: Mapping[str, tuple[NDArray[np.float64], ...]] = field(default_factory=dict)
+    step_norm_squared: NDArray[np.float64] | None = None
+    step_neuron_norm_squared: tuple[NDArray[np.float64], ...] | None = None
+    update_autocovariance: tuple[NDArray[np.float64], ...] | None = None
+    autocovariance_steps: int = 0
     diverged: tuple[int, int] | None = None
 
     @property

@@ -12,8 +12,9 @@ import numpy as np
 from ..errors import check_count
 from .configuration import TrainingConfig
 from .datasets import Dataset
+from .mlp import Mlp
 from .record import Recording, TrainingRecord
-from .training import check_fit, train_ensemble, train_marked
+from .training import check_fit, checked_start, train_ensemble, train_marked
 
 __all__ = ["Ensemble", "Job", "Run", "compute_all", "train_all"]
 
@@ -42,20 +43,26 @@ class Run:
         Where the run's own random stream begins: starting it twice gives the same run.
     record : Recording
         What it writes down.
+    initial : Mlp, optional
+        The network to start from, in the place of one drawn as the configuration says.
     """
 
     config: TrainingConfig
     seed: np.random.SeedSequence
     record: Recording
+    initial: Mlp | None = None
 
     def check(self, data: Dataset) -> None:
         """Raise InvalidInput if the configuration does not fit the data."""
         check_fit([self.config], data)
         self.config.tabulate(data.n_train)
+        if self.initial is not None:
+            checked_start([self.config], [self.initial])
 
     def start(self, data: Dataset) -> TrainingRecord:
         """Train the network and return its record, marked if it diverged."""
-        return train_marked(self.config, data, rng=_generator(self.seed), record=self.record)
+        rng = _generator(self.seed)
+        return train_marked(self.config, data, rng=rng, initial=self.initial, record=self.record)
 
 
 @dataclass(frozen=True)
@@ -72,23 +79,29 @@ class Ensemble:
         What each network writes down.
     batches : {"own", "shared"}
         As in `train_ensemble`.
+    initial : tuple of Mlp, optional
+        For each network the one to start from.
     """
 
     configs: tuple[TrainingConfig, ...]
     seed: np.random.SeedSequence
     record: Recording
     batches: str = "own"
+    initial: tuple[Mlp, ...] | None = None
 
     def check(self, data: Dataset) -> None:
         """Raise InvalidInput if the configurations do not go together or do not fit the data."""
         check_fit(self.configs, data)
         for config in self.configs:
             config.tabulate(data.n_train)
+        if self.initial is not None:
+            checked_start(self.configs, self.initial)
 
     def start(self, data: Dataset) -> list[TrainingRecord]:
         """Train the networks and return their records, marked where one diverged."""
         rng = _generator(self.seed)
-        return train_ensemble(self.configs, data, rng=rng, batches=self.batches, record=self.record)
+        batches, initial = self.batches, self.initial
+        return train_ensemble(self.configs, data, rng=rng, batches=batches, initial=initial, record=self.record)
 
 
 def _generator(seed: np.random.SeedSequence) -> np.random.Generator:

@@ -6,7 +6,8 @@ The arithmetic of a step is in `training_step`; the textbook form of it in `mlp`
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,12 @@ from ..simulate import Constant
 from .configuration import TrainingConfig
 from .datasets import Dataset
 from .mlp import Mlp, evaluate
+from .motion import Motion
 from .optimizer_step import OptimizerWorkspace
 from .record import Recording, TrainingRecord
 from .training_step import Networks, Workspace
 
-__all__ = ["check_fit", "raise_if_diverged", "train", "train_ensemble", "train_marked"]
+__all__ = ["check_fit", "checked_start", "raise_if_diverged", "train", "train_ensemble", "train_marked"]
 
 Array = NDArray[Any]
 Progress = Callable[[int, int, str], None]
@@ -213,7 +215,7 @@ def check_fit(configs: Sequence[TrainingConfig], data: Dataset) -> None:
         )
 
 
-def _checked_start(configs: Sequence[TrainingConfig], initial: Sequence[Mlp]) -> list[Mlp]:
+def checked_start(configs: Sequence[TrainingConfig], initial: Sequence[Mlp]) -> list[Mlp]:
     """Return the networks to start from, in the number format of the run, if each fits its configuration."""
     if not isinstance(initial, Sequence) or len(initial) != len(configs):
         raise InvalidInput(
@@ -250,10 +252,34 @@ class _Notebook:
         self.rows: list[dict[str, Any]] = []
         self.sums: dict[str, Any] = {}
         self.counted = 0
+        self.motion: Motion | None = None
         self.every_step = {
             name: np.empty((n_steps, self.n_runs, self.n_layers)) if self.record.every_step else None
             for name in ("radial_pull", "gradient_power")
         }
+
+    def watch(self, networks: Networks, n_steps: int) -> None:
+        """Look at every step from now on, if the recording asks for it."""
+        wanted = self.record
+        if wanted.motion or wanted.every_step_motion or wanted.every_step_norms or wanted.autocovariance_lags:
+            self.motion = Motion(
+                networks,
+                n_steps,
+                means=wanted.motion,
+                every_step=wanted.every_step_motion,
+                every_norm=wanted.every_step_norms,
+                n_lags=wanted.autocovariance_lags,
+                first_step=wanted.autocovariance_from,
+            )
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Do not look at steps that are only repeated."""
+        if self.motion is not None:
+            self.motion.paused = True
+        yield
+        if self.motion is not None:
+            self.motion.paused = False
 
     def add(self, first: int, measured: dict[str, Array], n_steps: int) -> None:
         """Take in what the probes measured during the steps after step `first`."""
@@ -274,6 +300,9 @@ class _Notebook:
         row["dead_norm_squared"] = np.einsum("roi,roi->r", dead, dead)
         if self.record.pulls:
             row.update({name: total / self.counted for name, total in self.sums.items()})
+        if self.motion is not None and self.motion.means and self.motion.counted:
+            row["motion"], neurons = self.motion.averages()
+            row.update({f"neurons {layer}": found for layer, found in enumerate(neurons)})
         finite = [run for run in range(self.n_runs) if np.isfinite(row["norm_squared"][run]).all()]
         for part in self.record.evaluate:
             told = np.full((self.n_runs, 3), np.nan)
@@ -310,10 +339,44 @@ class _Notebook:
             fields["dead_norm_squared"] = self.column("dead_norm_squared", run)
         for name, values in self.every_step.items():
             fields[f"step_{name}"] = None if values is None else values[:, run]
+        if self.motion is not None:
+            fields.update(self._moved(self.motion, run))
         fields["evaluations"] = {
             part: dict(zip(("accuracy", "cost", "predictive_entropy"), self.column(part, run).T, strict=True))  # type: ignore[union-attr]
             for part in self.record.evaluate
         }
+        return fields
+
+    def _over_records(self, part: str, name: str, run: int) -> Array:
+        """Return a mean over the steps between records of one run; nan where there were no steps."""
+        found = [row[part][name][run] if part in row else None for row in self.rows]
+        like = next(values for values in found if values is not None)
+        return np.stack([np.full_like(like, np.nan) if values is None else values for values in found])
+
+    def _moved(self, motion: Motion, run: int) -> dict[str, Any]:
+        """Return the fields of one run's TrainingRecord that tell how its weights moved."""
+        fields: dict[str, Any] = {}
+        layers = range(self.n_layers)
+        if motion.means:
+            fields["motion"] = {name: self._over_records("motion", name, run) for name in motion.layer_sums[0]}
+            fields["neuron_motion"] = {
+                name: tuple(self._over_records(f"neurons {layer}", name, run) for layer in layers)
+                for name in motion.layer_sums[0]
+            }
+        if motion.every_step:
+            fields["step_motion"] = {
+                name: np.concatenate([motion.layer_kept[layer][name][:, run] for layer in layers], axis=1)
+                for name in motion.layer_kept[0]
+            }
+            fields["step_neuron_motion"] = {
+                name: tuple(motion.kept[layer][name][:, run] for layer in layers) for name in motion.kept[0]
+            }
+        if motion.every_norm:
+            fields["step_neuron_norm_squared"] = tuple(norms[:, run] for norms in motion.norms)
+            fields["step_norm_squared"] = np.stack([norms[:, run].sum(axis=1) for norms in motion.norms], axis=1)
+        if motion.correlations:
+            fields["update_autocovariance"] = tuple(each.values()[run] for each in motion.correlations)
+            fields["autocovariance_steps"] = motion.correlations[0].count
         return fields
 
 
@@ -339,7 +402,7 @@ def _train(
     if initial is None:
         initial = [Mlp.initialize(each, stream[0]) for each, stream in zip(configs, streams, strict=True)]
     else:
-        initial = _checked_start(configs, initial)
+        initial = checked_start(configs, initial)
     shared = batches == "shared" and n_runs > 1
     shufflers = [shared_rng.spawn(1)[0]] if shared else [stream[1] for stream in streams]
 
@@ -347,6 +410,7 @@ def _train(
     points = range(per_epoch, n_steps + 1, per_epoch) if notebook.record.steps is None else notebook.record.steps
     marks = {0, n_steps, *(step for step in points if step <= n_steps)}
     networks = Networks.start(configs, initial)
+    notebook.watch(networks, n_steps)
     kind = Workspace if networks.arithmetic is None else OptimizerWorkspace
     longest = min(_STRETCH_STEPS, _steps_of_scale(1 - networks.scale_factors(lr, weight_decay).min()))
     workspaces: dict[int, Workspace] = {}
@@ -365,6 +429,7 @@ def _train(
                 stop = min(done + longest, last_full, *(mark - epoch * per_epoch for mark in marks if mark > step))
                 if size not in workspaces:
                     workspaces[size] = kind(networks, data, size, shared, notebook.record.pulls)
+                    workspaces[size].motion = notebook.motion
                 rows = slice(step, step + stop - done)
                 stretch = (order[:, start : start + size * (stop - done)], lr[rows], weight_decay[rows])
                 before = networks.snapshot()
@@ -373,8 +438,9 @@ def _train(
                 lost = [run for run in gone if run not in diverged]
                 if lost:
                     networks.restore(before)
-                    for run, (k, layer) in _find_divergence(networks, workspaces[size], *stretch, lost).items():
-                        diverged[run] = (step + k, layer)
+                    with notebook.paused():
+                        found = _find_divergence(networks, workspaces[size], *stretch, lost)
+                    diverged.update({run: (step + k, layer) for run, (k, layer) in found.items()})
                 notebook.add(step, measured, stop - done)
                 networks.fold()
                 done = stop

@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,9 @@ from .datasets import Dataset
 from .mlp import Mlp, cost, predictive_entropy
 from .optimizer_arithmetic import Arithmetic, arithmetic_of
 from .optimizers import SGD
+
+if TYPE_CHECKING:
+    from .motion import Motion
 
 __all__ = ["Networks", "Workspace", "plain"]
 
@@ -207,6 +210,8 @@ class Workspace:
     everything that works unit by unit, seen as (n_runs, batch_size, width) by the products.
     """
 
+    motion: Motion | None = None  # looks at every step, if set
+
     def __init__(self, networks: Networks, data: Dataset, batch_size: int, shared: bool, probing: bool):
         self.networks, self.config, self.batch_size, self.shared = networks, networks.config, batch_size, shared
         self.examples = data.train
@@ -289,8 +294,15 @@ class Workspace:
         for start in range(0, len(rows), self.n_slots):
             here = slice(start, start + self.n_slots)
             self.load(order[:, start * self.batch_size : (start + self.n_slots) * self.batch_size])
-            for k, row in enumerate(rows[here]):
-                self.step(k, *row)
+            if self.motion is None:
+                for k, row in enumerate(rows[here]):
+                    self.step(k, *row)
+            else:
+                for k, row in enumerate(rows[here]):
+                    n = start + k
+                    self.motion.start(n, scales[n], None)
+                    self.step(k, *row)
+                    self.motion.finish(lr[n], weight_decay[n], scales[n], scales[n + 1])
             if self.probes is not None:
                 measured.append(
                     self.probes.measure(scales[:-1][here], bias_scales[:-1][here], [e[here] for e in error_scales])
