@@ -13,6 +13,7 @@ from .noise_models import cox_ingersoll_ross, geometric_brownian_motion, isotrop
 from .norm_models import norm_under_pull, problem_from_derivation, pure_decay_floor, scale_invariant_norm
 from .number_formats import NUMBER_FORMATS, RoundedDecay, rounded_decay
 from .optimizer_choice import OPTIMIZERS, OptimizerChoice, optimizer_choice
+from .planning import KEPT, WANTED, Carried, Plan, Setting, carry, plan
 from .prediction import LayerPrediction, Prediction, predict
 from .problem import Problem, Solution, Status
 from .random_gradients import AutoregressiveGradients, SampledGradients, WhiteGradients
@@ -27,15 +28,18 @@ from .update_rules import RULES, SGD, Adam, Lion, Muon, RMSprop, SignSGD, polar_
 from .walk import Estimate, Walk, walk
 
 __all__ = [
+    "KEPT",
     "NUMBER_FORMATS",
     "OPTIMIZERS",
     "RULES",
     "SCHEMES",
     "SGD",
+    "WANTED",
     "Adam",
     "Affine",
     "AutoregressiveGradients",
     "BrownianPaths",
+    "Carried",
     "Constant",
     "Cosine",
     "Estimate",
@@ -47,6 +51,7 @@ __all__ = [
     "Lion",
     "Muon",
     "OptimizerChoice",
+    "Plan",
     "Power",
     "Prediction",
     "Problem",
@@ -54,6 +59,7 @@ __all__ = [
     "RoundedDecay",
     "SampledGradients",
     "Schedule",
+    "Setting",
     "SignSGD",
     "Solution",
     "StationaryLaw",
@@ -66,6 +72,7 @@ __all__ = [
     "WhiteGradients",
     "as_schedule",
     "brownian_paths",
+    "carry",
     "collapse",
     "cox_ingersoll_ross",
     "decay_per_step",
@@ -82,6 +89,7 @@ __all__ = [
     "norm_under_pull",
     "optimizer_choice",
     "ornstein_uhlenbeck",
+    "plan",
     "polar_factor",
     "predict",
     "problem_from_derivation",

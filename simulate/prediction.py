@@ -211,7 +211,7 @@ def predict(
     told = tuple(
         _layer(layer, rest, run, effective, choice, total, tolerance) for layer, rest in zip(blocks, found, strict=True)
     )
-    left, steps = effective.left(), _time_constant(effective)
+    left, steps = effective.left(), time_constant(*effective.peak())
     forgotten = effective.steps_to_leave(tolerance)
     return Prediction(
         optimizer=choice.name,
@@ -249,9 +249,8 @@ def steps_per_epoch(n_train: int | None, batch_size: int | None) -> float | None
     return None if n_train is None or batch_size is None else n_train / batch_size
 
 
-def _time_constant(run: DecayingRun) -> float | None:
-    """Return the steps in which the largest decay of the run takes a weight to 1/e."""
-    lr, weight_decay = run.peak()
+def time_constant(lr: float, weight_decay: float) -> float | None:
+    """Return the steps in which decay takes a weight to 1/e; None without decay."""
     if lr * weight_decay == 0:
         return None
     claim = derive("convention-pytorch")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,13 +11,30 @@ import click
 from .command_parts import Count, as_json_option, examples, paragraph, print_json, with_options
 from .errors import InvalidInput, check_positive
 
-__all__ = ["convert", "predict"]
+__all__ = ["convert", "plan", "predict"]
 
 if TYPE_CHECKING:
     from .simulate import Layer, LayerPrediction, Prediction
 
 _MOST = 10**15
 _OPTIMIZERS = "sgd, momentum, nesterov, sgdw, adam, adamw, rmsprop, sign-sgd, signum, lion or muon."
+
+
+class _LargeCount(Count):
+    """A count that may be written as 1e9."""
+
+    def __init__(self) -> None:
+        super().__init__(1, _MOST)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number."""
+        with contextlib.suppress(ValueError, OverflowError):
+            number = float(value)
+            if number.is_integer():
+                value = int(number)
+        return super().convert(value, param, ctx)
+
+
 OPTIMIZER_OPTIONS = (
     click.option("--optimizer", default="sgd", show_default=True, help=_OPTIMIZERS),
     click.option("--momentum", type=float, help="Momentum (0.9, muon 0.95)."),
@@ -31,10 +50,10 @@ RUN_OPTIONS = (
     click.option("--weight-decay", metavar="SCHEDULE", help="Decay coefficient in PyTorch's sense, likewise."),
     click.option("--lmbda", type=float, help="Nielsen's parameter instead; needs --n-train."),
     click.option("--law", help="decoupled, coupled, fully-decoupled or adamc; by default lr times weight decay."),
-    click.option("--steps", type=Count(1, _MOST), help="Length of the run in steps,"),
+    click.option("--steps", type=_LargeCount(), help="Length of the run in steps,"),
     click.option("--epochs", type=float, help="or in epochs; needs the next two."),
-    click.option("--n-train", type=Count(1, _MOST), help="Examples in the training set."),
-    click.option("--batch-size", type=Count(1, _MOST), help="Examples in a mini-batch."),
+    click.option("--n-train", type=_LargeCount(), help="Examples in the training set."),
+    click.option("--batch-size", type=_LargeCount(), help="Examples in a mini-batch."),
 )
 
 
@@ -86,8 +105,8 @@ def _number(value: float | None, digits: int = 6) -> str:
 @click.option("--to", "target", metavar="NAME", help="Convention wanted; without it, all.")
 @click.option("--lr", type=float, help="Learning rate.")
 @click.option("--lr-max", type=float, help="Largest learning rate of the schedule, by default the same.")
-@click.option("--n-train", type=Count(1, _MOST), help="Examples in the training set.")
-@click.option("--batch-size", type=Count(1, _MOST), help="Examples in a mini-batch.")
+@click.option("--n-train", type=_LargeCount(), help="Examples in the training set.")
+@click.option("--batch-size", type=_LargeCount(), help="Examples in a mini-batch.")
 @click.option("--optimizer", default="sgd", show_default=True, help="sgd, momentum, adam, adamw, lion or muon.")
 @click.option("--momentum", type=float, help="Coefficient of the optimizer momentum (0.9).")
 @as_json_option
@@ -228,3 +247,86 @@ def _arrival(layer: LayerPrediction, found: Prediction) -> str:
         when = f"first there after {_time(steps, found.steps_per_epoch)}{after}"
     outside = f"{share:.1%} of the run outside; rms at the end {layer.rms_end:.4g}"
     return f"{when} (within {found.tolerance:g}), {outside}"
+
+
+@click.command(
+    short_help="Find the weight decay or learning rate for what is wanted.",
+    epilog=examples(
+        "weightdecay plan --time-constant-epochs 20 --lr 0.1 --n-train 50000 --batch-size 10",
+        "weightdecay plan --rms 0.02 --optimizer adamw --weight-decay 0.1    # the learning rate for it",
+        "weightdecay plan --optimizer adamw --lr 3e-4 --weight-decay 0.1 --n-train 1e9 --batch-size 512 \\",
+        "    --to-batch-size 2048    # what to change with the batch size, and what no choice keeps",
+    ),
+)
+@with_options(OPTIMIZER_OPTIONS)
+@click.option("--lr", type=float, help="Learning rate (the peak of a schedule); found if left out.")
+@click.option("--weight-decay", type=float, help="Decay coefficient in PyTorch's sense; found if left out.")
+@click.option("--n-train", type=_LargeCount(), help="Examples (or tokens) in the training set.")
+@click.option("--batch-size", type=_LargeCount(), help="Examples (or tokens) in a mini-batch.")
+@click.option(
+    "--layer", metavar="NAME=ROWSxCOLUMNS", default="layer=1024x1024", show_default=True, help="As in predict."
+)
+@click.option("--time-constant-steps", type=float, help="Wanted: the time constant of weights in steps,")
+@click.option("--time-constant-epochs", type=float, help="or in epochs,")
+@click.option("--rms", type=float, help="or the size per weight in equilibrium,")
+@click.option("--angular-update", type=float, help="or the angle between consecutive weights, rad per step.")
+@click.option("--to-optimizer", metavar="NAME", help="Carry to another optimizer,")
+@click.option("--to-lr", type=float, help="or learning rate,")
+@click.option("--to-n-train", type=_LargeCount(), help="or training set,")
+@click.option("--to-batch-size", type=_LargeCount(), help="or batch size,")
+@click.option(
+    "--to-layer", metavar="NAME=ROWSxCOLUMNS", help="or width: the block there, with its power= if SGD steps it."
+)
+@as_json_option
+def plan(as_json: bool, **options: Any) -> None:
+    """Find hyperparameters for a wanted time constant, size or rotation; or carry them to another setting.
+
+    With one wanted quantity, whichever of --lr and --weight-decay is left out is found. With any --to option both are
+    given, and the weight decay of the new setting is found for each thing that could be kept, with what it does not.
+    """
+    from . import simulate
+
+    wanted = {name: options.pop(name.replace("-", "_")) for name in simulate.WANTED}
+    wanted = {name: value for name, value in wanted.items() if value is not None}
+    new = {name: options.pop(f"to_{name}") for name in ("optimizer", "lr", "n_train", "batch_size", "layer")}
+    new = {name: value for name, value in new.items() if value is not None}
+    if bool(wanted) == bool(new) or len(wanted) > 1:
+        raise InvalidInput(
+            f"plan wants either one of {', '.join(f'--{name}' for name in simulate.WANTED)}, "
+            "or at least one --to option"
+        )
+    layer = simulate.layer_from_text(options.pop("layer"))
+    own = {name: options.pop(name) for name in ("lr", "weight_decay", "optimizer", "n_train", "batch_size")}
+    setting = simulate.Setting(layer=layer, coefficients=options, **own)
+    if wanted:
+        ((name, value),) = wanted.items()
+        found = simulate.plan(setting, name, value)
+        if as_json:
+            print_json(found.to_dict())
+            return
+        click.echo(f"{found.solved_for} {_number(getattr(found, found.solved_for))}")
+        _echo_quantities(found.quantities)
+        return
+    if "layer" in new:
+        new["layer"] = simulate.layer_from_text(new["layer"])
+    coefficients = {} if new.get("optimizer", setting.optimizer) != setting.optimizer else options
+    target = {**own, "layer": layer, **new, "weight_decay": None}
+    ways = simulate.carry(setting, simulate.Setting(coefficients=coefficients, **target))
+    if as_json:
+        print_json({"ways": [way.to_dict() for way in ways]})
+        return
+    click.echo("before:")
+    _echo_quantities(ways[0].before)
+    for way in ways:
+        if way.weight_decay is None:
+            click.echo(f"\nequal {way.kept}: " + paragraph(f"no solution: {way.problem}"))
+            continue
+        click.echo(f"\nequal {way.kept}: lr {_number(way.lr)}, weight_decay {_number(way.weight_decay)}")
+        for change in way.not_kept or ("everything else is kept too",):
+            click.echo(f"  {change}")
+
+
+def _echo_quantities(quantities: Mapping[str, float | None]) -> None:
+    for name, value in quantities.items():
+        if value is not None:
+            click.echo(f"  {name:22}{value:.6g}")
