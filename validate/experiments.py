@@ -18,6 +18,7 @@ __all__ = ["experiments", "run"]
 
 _NAMES = (  # each is the function `run` of the module of that name
     "founding-question",
+    "tail-off",
     "conservation",
 )
 
