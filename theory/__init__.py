@@ -20,6 +20,7 @@ from . import (
     fokker_planck,
     gaussian_sgd,
     green_kubo,
+    heavy_ball_window,
     linear_networks,
     linear_products,
     measured_power,
@@ -48,6 +49,7 @@ from . import (
     steady_updates,
     stochastic,
     transition_laws,
+    window_balance,
 )
 from .catalogue import derivations_markdown
 from .claims import Claim, LayerRun, nielsen_claims
@@ -116,6 +118,7 @@ __all__ = [
     "gaussian_sgd",
     "glossary_markdown",
     "green_kubo",
+    "heavy_ball_window",
     "linear_networks",
     "linear_optimizer",
     "linear_products",
@@ -151,4 +154,5 @@ __all__ = [
     "stochastic",
     "symbols_of",
     "transition_laws",
+    "window_balance",
 ]
