@@ -51,7 +51,7 @@ def _heavy_ball_window() -> Derivation:
         quantity(f"overlap{suffix}", f"B{latex}", f"B{text}", "loss", f"⟨w, v⟩, weights with buffer, {when}", real=True)
         for suffix, latex, text, when in (
             ("_start", "_{0}", "_0", "before the window"),
-            ("END", "_{T}", "_T", "after the window"),
+            ("_end", "_{T}", "_T", "after the window"),
         )
     ]
     work = quantity("work", "A", "A", "loss", "⟨w, g + λw⟩ before a step, mean over the window", real=True)
