@@ -1,6 +1,7 @@
 """Integrate weight-norm dynamics: ordinary and stochastic differential equations, and step by step."""
 
 from .brownian import BrownianPaths, brownian_paths
+from .claim_verdicts import SIZES, ClaimsReport, LayerClaims, MeasuredLayer, claims, mean_feed, norm_squared_of
 from .coefficients import Affine, Power
 from .decay_laws import decay_per_step, effective_weight_decay
 from .events import collapse, reaching, tail_off
@@ -34,21 +35,25 @@ __all__ = [
     "RULES",
     "SCHEMES",
     "SGD",
+    "SIZES",
     "WANTED",
     "Adam",
     "Affine",
     "AutoregressiveGradients",
     "BrownianPaths",
     "Carried",
+    "ClaimsReport",
     "Constant",
     "Cosine",
     "Estimate",
     "FilteredGradient",
     "Layer",
+    "LayerClaims",
     "LayerEquilibrium",
     "LayerPrediction",
     "Linear",
     "Lion",
+    "MeasuredLayer",
     "Muon",
     "OptimizerChoice",
     "Plan",
@@ -73,6 +78,7 @@ __all__ = [
     "as_schedule",
     "brownian_paths",
     "carry",
+    "claims",
     "collapse",
     "cox_ingersoll_ross",
     "decay_per_step",
@@ -84,7 +90,9 @@ __all__ = [
     "isotropic_noise_norm",
     "layer_equilibrium",
     "layer_from_text",
+    "mean_feed",
     "momentum_oscillator",
+    "norm_squared_of",
     "norm_trajectory",
     "norm_under_pull",
     "optimizer_choice",

@@ -21,6 +21,7 @@ import click
 from .command_parts import Count, as_json_option, examples, print_json
 from .errors import InvalidInput, ProofError, WeightDecayError
 from .hyperparameter_commands import convert, plan, predict
+from .run_commands import claims
 
 if TYPE_CHECKING:
     from .simulate import Trajectory
@@ -589,5 +590,5 @@ def _exit_if(failed: bool) -> None:
         click.get_current_context().exit(FAILED)
 
 
-for _command in (convert, predict, plan):
+for _command in (convert, predict, plan, claims):
     main.add_command(_command)
