@@ -36,7 +36,9 @@ class _Scale:
 
 
 _SCALES = {
-    "quick": _Scale(eta=0.5, epochs=60, n_seeds=3),  # time goes as 1/eta: as many time constants in a fifth of the steps
+    "quick": _Scale(
+        eta=0.5, epochs=60, n_seeds=3
+    ),  # time goes as 1/eta: as many time constants in a fifth of the steps
     "full": _Scale(eta=0.1, epochs=300, n_seeds=4),  # the founding question's run, ten times as long
 }
 _REMNANT = 0.1 * TOLERANCE
@@ -104,8 +106,7 @@ def run(
     )
     lr, weight_decay = (float(table[0]) for table in config.tabulate(data.n_train))
     first = _first_epoch(config, data, lr, weight_decay)
-    seed = check_rng(rng).bit_generator.seed_seq  # type: ignore[attr-defined]
-    seeds = seed.spawn(chosen.n_seeds)
+    seeds = check_rng(rng).bit_generator.seed_seq.spawn(chosen.n_seeds)  # type: ignore[attr-defined]
     runs = [Run(config, each, Recording(evaluate=())) for each in seeds]
     records = train_all(runs, data, n_jobs=n_jobs, progress=progress)
     for record in records:

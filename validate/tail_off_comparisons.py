@@ -125,7 +125,8 @@ class Rest:
             gradient_power=float(self.mean("gradient_power")[layer]),
             n_steps=int(self.record.steps[-1]),
             tolerance=WITHIN,
-            **self.rates,
+            lr=self.lr,
+            weight_decay=self.weight_decay,
         ).steps_to_equilibrium
         return steps / self.steps_per_epoch
 
@@ -251,9 +252,7 @@ def _crossing(rest: Rest, level: float) -> float:
 def _times(rests: Sequence[Rest]) -> list[Comparison]:
     found = []
     for layer in (0, 1):
-        measured = [
-            rest.arrival(rest.record.norm_squared[:, layer], float(rest.norm_squared[layer])) for rest in rests
-        ]
+        measured = [rest.arrival(rest.record.norm_squared[:, layer], float(rest.norm_squared[layer])) for rest in rests]
         what = f"epochs until layer {layer + 2} is within {100 * WITHIN:g} % of its squared norm at rest"
         creeps = layer == 1
         found += [
