@@ -20,6 +20,7 @@ _NAMES = (  # each is the function `run` of the module of that name
     "founding-question",
     "tail-off",
     "conservation",
+    "rescaling",
     "width",
 )
 

@@ -1,0 +1,152 @@
+"""Rescaling: a trained ReLU network sits where its own outputs, all weights rescaled, would let it rest.
+
+Multiply all weights of a homogeneous network by a factor: its outputs are multiplied by a power of it, and so one run's
+outputs tell at every factor how the data would pull. Trained without gradient noise, the network has to sit at the
+factor 1, at every weight decay. The envelope relation gives its size once more, from the minimum of the cost alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import InvalidInput, check_count, check_positive, check_rng
+from .comparison import Report
+from .configuration import TrainingConfig
+from .datasets import Dataset
+from .descent import Descent
+from .provenance import provenance
+from .rescaling_comparisons import Sweep, comparisons, curves
+from .signal import linear_threshold
+from .sweep import compute_all
+
+__all__ = ["run"]
+
+_LARGEST_SHARE = 0.4
+"""Largest weight decay as a share of the value at which a linear network collapses: far from zero still."""
+_DECADES = 2
+_CENTRES = 5
+"""Weight decays at which the factor is asked for, evenly over the decades."""
+_PAIR = 1.25
+"""Ratio of the two weight decays between which the envelope relation takes a slope: over so little, twice the slope and
+the mean of the two sizes differ by a few thousandths, and the minimum must be known to a thousandth only."""
+_FACTORS = tuple(float(factor) for factor in np.geomspace(0.25, 4.0, 49))
+
+_SGD_DECAY_PER_STEP = 2e-4
+_SGD_STEPS = 10_000  # four time constants of the squared norm: a start, not yet the minimum
+_SGD_BATCH_SIZE = 50
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """Choose depths with their numbers of seeds, and iterations of the minimizer."""
+
+    seeds_by_depth: tuple[tuple[int, int], ...]
+    first_iterations: int
+    iterations: int
+
+
+_SCALES = {
+    "quick": _Scale(((2, 1),), 100, 40),
+    "full": _Scale(((2, 3), (3, 1)), 200, 80),
+}
+
+
+def run(
+    *,
+    scale: str,
+    n_jobs: int | None,
+    rng: np.random.Generator | int,
+    data: Dataset,
+    progress: Callable[[int, int, str], None] | None,
+    hidden: int = 30,
+    largest_share: float = _LARGEST_SHARE,
+) -> Report:
+    """Sweep the weight decay over two decades, and hold each minimum against its own rescaling fixed point.
+
+    Parameters
+    ----------
+    scale, n_jobs, rng, data, progress
+        As in `weightdecay.validate.run`.
+    hidden : int, optional
+        Units of each hidden layer.
+    largest_share : float, optional
+        Largest weight decay of the factors, over the value at which a linear network on these data collapses.
+
+    Returns
+    -------
+    Report
+        Factors of the fixed point at five weight decays, and sizes from the curve of the minimum.
+
+    Raises
+    ------
+    InvalidInput
+        If a value is outside its range.
+    DivergenceError
+        If the training diverges from which the sweep starts.
+
+    Notes
+    -----
+    ReLU units without biases, softmax outputs, the whole training set, L-BFGS: at a minimum there is no noise. The
+    sweep goes upwards, since a unit that a large decay has put out does not come back.
+    """
+    check_count("hidden", hidden)
+    share = check_positive("largest_share", largest_share)
+    if share * _PAIR >= 0.9:
+        raise InvalidInput(
+            f"largest_share is {share:g}, but must be below {0.9 / _PAIR:g}: near the collapse no weights are left"
+        )
+    largest = share * linear_threshold(data)
+    centres = np.geomspace(largest / 10**_DECADES, largest, _CENTRES)
+    weight_decays = tuple(float(decay) for centre in centres for decay in (centre, _PAIR * centre))
+    batch_size = min(_SGD_BATCH_SIZE, data.n_train)
+    chosen = _SCALES[scale]
+    depths = [depth for depth, n_seeds in chosen.seeds_by_depth for _ in range(n_seeds)]
+
+    def descent(depth: int, seed: np.random.SeedSequence) -> Descent:
+        config = TrainingConfig.pytorch(
+            layers=[data.n_inputs, *[hidden] * (depth - 1), data.n_classes],
+            lr=_SGD_DECAY_PER_STEP / weight_decays[0],
+            weight_decay=weight_decays[0],
+            batch_size=batch_size,
+            epochs=math.ceil(_SGD_STEPS * batch_size / data.n_train),
+            initialization="he",
+            activation="relu",
+            output="softmax",
+            biases=False,
+        )
+        return Descent(config, weight_decays, chosen.first_iterations, chosen.iterations, _FACTORS, seed)
+
+    seeds = check_rng(rng).bit_generator.seed_seq.spawn(len(depths))  # type: ignore[attr-defined]
+    jobs = [descent(depth, seed) for depth, seed in zip(depths, seeds, strict=True)]
+    minima = compute_all(jobs, data, n_jobs=n_jobs, progress=progress, what="minimizing")
+    sweeps = [
+        Sweep(depth, [found for found, its_depth in zip(minima, depths, strict=True) if its_depth == depth])
+        for depth, _ in chosen.seeds_by_depth
+    ]
+    options = {"hidden": hidden, "largest_share": share}
+    defaults = {"hidden": 30, "largest_share": _LARGEST_SHARE}
+    return Report(
+        experiment="rescaling",
+        comparisons=tuple(comparison for sweep in sweeps for comparison in comparisons(sweep)),
+        curves=tuple(curve for sweep in sweeps for curve in curves(sweep)),
+        provenance=provenance(
+            experiment="rescaling",
+            scale=scale,
+            seed=rng if isinstance(rng, int) else None,
+            parameters={
+                **options,
+                "weight_decays": list(weight_decays),
+                "linear_threshold": largest / share,
+                "n_seeds": {str(depth): n_seeds for depth, n_seeds in chosen.seeds_by_depth},
+                "iterations": [chosen.first_iterations, chosen.iterations],
+                "unbalanced_share_of_decay": [found.slope.tolist() for found in minima],
+                "seeds": [{"entropy": seed.entropy, "spawn_key": list(seed.spawn_key)} for seed in seeds],
+            },
+            data=data,
+            options={name: value for name, value in options.items() if value != defaults[name]},
+        ),
+    )
