@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import InvalidInput, check_choice, check_positive
 from ..theory import derive
 from .derived import compiled
-from .schedules import Schedule, as_schedule
+from .schedules import ScheduleLike, as_schedule
 
 __all__ = ["decay_per_step", "effective_weight_decay"]
 
@@ -19,8 +19,8 @@ _LAWS = ("decoupled", "coupled", "fully-decoupled", "adamc")
 
 
 def effective_weight_decay(
-    lr: float | Schedule | Callable[[int], float],
-    weight_decay: float | Schedule | Callable[[int], float],
+    lr: ScheduleLike,
+    weight_decay: ScheduleLike,
     n_steps: int,
     *,
     law: str = "decoupled",
@@ -59,8 +59,8 @@ def effective_weight_decay(
 
 
 def decay_per_step(
-    lr: float | Schedule | Callable[[int], float],
-    weight_decay: float | Schedule | Callable[[int], float],
+    lr: ScheduleLike,
+    weight_decay: ScheduleLike,
     n_steps: int,
     *,
     law: str = "decoupled",

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable
 
 import numpy as np
 
-from ..errors import InvalidInput, check_choice, check_count, check_positive
+from ..errors import InvalidInput, check_choice, check_count, check_finite, check_positive
 from .problem import FloatArray, Problem
 
 __all__ = ["collapse", "reaching", "tail_off"]
@@ -58,13 +57,12 @@ def reaching(size: float, *, component: int = 0, direction: str = "either", term
     array([0.693147])
     """
     component = check_count("component", component, least=0)
-    if isinstance(size, bool) or not isinstance(size, (numbers.Real, np.number)) or not np.isfinite(size):
-        raise InvalidInput(f"size is {size!r}, but must be a finite number")
+    level = check_finite("size", size)
 
     def above(_t: float, y: FloatArray) -> float:
         if component >= y.size:
             raise InvalidInput(f"component is {component}, but must be a whole number from 0 to {y.size - 1}")
-        return float(y[component]) - float(size)
+        return float(y[component]) - level
 
     return _event(
         above,

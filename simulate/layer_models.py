@@ -10,8 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import InvalidInput, check_choice, check_count, check_nonnegative, check_positive
 from ..theory import derive
 from .derived import compiled
-from .norm_models import check_state
-from .problem import FloatArray, Problem
+from .problem import FloatArray, Problem, check_initial_state
 
 __all__ = ["deep_linear_modes", "homogeneous_layers", "product_flow"]
 
@@ -51,7 +50,7 @@ def homogeneous_layers(
     >>> layers.drift(0.0, layers.rows()).round(6)  # 2 / (1 + e) - 0.2
     array([[0.337883, 0.337883]])
     """
-    check_state("norms_squared_start", norms_squared_start)
+    check_initial_state(norms_squared_start, positive=True, name="norms_squared_start")
     decay = check_nonnegative("weight_decay", weight_decay)
     size = check_positive("margin", margin)
     law = derive(f"one-margin-{check_choice('loss', loss, ('logistic', 'exponential'))}")
@@ -103,7 +102,7 @@ def deep_linear_modes(
     >>> modes.exact(20.0).round(6)  # soft threshold: 1 - 0.3
     array([0.7])
     """
-    start = check_state("strengths_start", strengths_start)
+    start = check_initial_state(strengths_start, positive=True, name="strengths_start")
     goal = np.atleast_1d(np.asarray(targets, dtype=np.float64))
     if goal.shape != start.shape[-1:]:
         raise InvalidInput(f"targets have shape {goal.shape}, but must have shape {start.shape[-1:]}, one per mode")

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InvalidInput, check_choice, check_positive
+from ..errors import check_choice, check_finite, check_positive
 from ..theory import derive
 from .derived import compiled
 from .problem import FloatArray, Problem
+from .update_rules import check_fractions
 
 __all__ = ["momentum_oscillator"]
 
@@ -63,8 +64,10 @@ def momentum_oscillator(
     array([1., 0.])
     """
     lr, weight_decay = check_positive("lr", lr), check_positive("weight_decay", weight_decay)
-    if not 0 <= momentum < 1:
-        raise InvalidInput(f"momentum is {momentum!r}, but must be from 0 to below 1")
+    check_fractions(momentum=momentum)
+    charge_start = check_finite("charge_start", charge_start)
+    charge_velocity_start = check_finite("charge_velocity_start", charge_velocity_start)
+    drive = drive if callable(drive) else check_finite("drive", drive)
     degree = 1 if check_choice("symmetry", symmetry, ("scale", "rescale", "translation")) == "translation" else 2
     oscillator = derive("momentum-oscillator")
     damping = float(oscillator.numeric("damping", lr=lr, momentum=momentum))

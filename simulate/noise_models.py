@@ -267,7 +267,7 @@ def isotropic_noise_norm(
         rate=float(law.numeric("return_rate", weight_decay=weight_decay)),
         level=float(law.numeric("level", n_weights=n_weights, weight_decay=weight_decay, **noise)),
         volatility=float(law.numeric("volatility", **noise)),
-        y0=norm_squared_start,
+        y0=check_initial_state(norm_squared_start, positive=True, name="norm_squared_start"),
         t_span=(0.0, check_positive("time", time)),
     )
 

@@ -12,29 +12,10 @@ from ..errors import InvalidInput, check_count, check_positive
 from ..theory import Derivation, derive
 from .decay_laws import decay_per_step, effective_weight_decay
 from .derived import compiled
-from .problem import FloatArray, Problem
-from .schedules import Schedule, as_schedule
+from .problem import FloatArray, Problem, check_array, check_initial_state, check_span
+from .schedules import ScheduleLike, as_schedule
 
-__all__ = ["check_state", "norm_under_pull", "problem_from_derivation", "pure_decay_floor", "scale_invariant_norm"]
-
-Value = float | Schedule | Callable[[int], float]
-
-
-def check_state(name: str, value: ArrayLike) -> FloatArray:
-    """Return an initial state that must not be negative as an array of at least one dimension.
-
-    >>> check_state("norm_squared_start", -1)
-    Traceback (most recent call last):
-    weightdecay.errors.InvalidInput: norm_squared_start contains -1, but must be finite and 0 or above
-    """
-    try:
-        state = np.atleast_1d(np.asarray(value, dtype=np.float64))
-    except (TypeError, ValueError):
-        raise InvalidInput(f"{name} is {value!r}, but must be numbers that are finite and 0 or above") from None
-    wrong = state[~(np.isfinite(state) & (state >= 0))]
-    if wrong.size:
-        raise InvalidInput(f"{name} contains {wrong[0]:g}, but must be finite and 0 or above")
-    return state
+__all__ = ["norm_under_pull", "problem_from_derivation", "pure_decay_floor", "scale_invariant_norm"]
 
 
 def problem_from_derivation(
@@ -42,6 +23,7 @@ def problem_from_derivation(
     state: str,
     *,
     rate: str = "rate",
+    diffusion: str | None = None,
     y0: ArrayLike,
     t_span: tuple[float, float],
     values: Mapping[str, Any],
@@ -50,24 +32,27 @@ def problem_from_derivation(
     exact: Callable[..., Any] | None = None,
     breaks: tuple[float, ...] = (),
 ) -> Problem:
-    """Make a problem from a derivation whose result is the rate of change of one quantity.
+    """Make a problem from a derivation whose results are the drift of one quantity and, if it is random, its diffusion.
 
     Parameters
     ----------
     derivation : Derivation
         Where the equation comes from; it is compiled once.
     state : str
-        The argument of the result that is the state.
+        The argument of the results that is the state.
     rate : str, optional
-        Name of the result that is the state's rate of change.
+        Name of the result that is the state's rate of change, or its drift.
+    diffusion : str, optional
+        Name of the result that is the state's diffusion, in the sense of Itô. Without it the problem is an ordinary
+        differential equation.
     y0, t_span, positive, exact, breaks
         As in `Problem`. Each component of the state follows the same equation, each path and component may have its
-        own values.
+        own values, and in a stochastic problem each has its own noise.
     values : mapping
-        Every other argument of the result: a number, an array that broadcasts with the state, or a function of time.
+        Every other argument of the results: a number, an array that broadcasts with the state, or a function of time.
     clock : callable, optional
         Factor from the derivation's unit of time to the problem's, as a function of time: the learning rate, where
-        the equation is in learning rate times steps and the problem in steps.
+        the equation is in learning rate times steps and the problem in steps. Diffusion gets its square root.
 
     Returns
     -------
@@ -85,30 +70,57 @@ def problem_from_derivation(
     >>> problem = problem_from_derivation(flow, "norm_squared", y0=1.0, t_span=(0, 1), values=values)
     >>> problem.drift(0.0, problem.rows())  # 2 pull minus 2 weight_decay times the squared norm
     array([[1.]])
+
+    The squared norm under pure gradient noise, as a stochastic equation:
+
+    >>> noise = {"lr": 0.1, "weight_decay": 0.5, "noise_variance": 1.0, "n_weights": 10}
+    >>> norm = problem_from_derivation(
+    ...     derive("cox-ingersoll-ross"), "norm_squared", rate="drift", diffusion="diffusion", y0=4.0, t_span=(0, 1),
+    ...     values=noise,
+    ... )
+    >>> norm.diffusion(0.0, norm.rows()).round(6)  # 2 sqrt(0.1 * 1 * 4)
+    array([[1.264911]])
     """
-    start = float(t_span[0])
-    wanted = derivation.arguments(rate)
-    if state not in wanted:
-        raise InvalidInput(
-            f"the {rate} of {derivation.name!r} does not depend on {state!r}, but on {', '.join(wanted)}"
-        )
+    start, results = check_span(t_span)[0], [rate] if diffusion is None else [rate, diffusion]
     at_start = {name: value(start) if callable(value) else value for name, value in values.items()}
-    derivation.numeric(rate, **{state: np.atleast_1d(np.asarray(y0, dtype=np.float64)), **at_start})
-    right = compiled(derivation, rate)
+    origin = np.atleast_1d(check_array("y0", y0, "real numbers of shape (dim,) or (n_paths, dim)"))
+    wanted = {result: derivation.arguments(result) for result in results}
+    for result, names in wanted.items():
+        if state not in names and result == rate:
+            raise InvalidInput(
+                f"the {result} of {derivation.name!r} does not depend on {state!r}, but on {', '.join(names)}"
+            )
+        own = {state: origin, **at_start}
+        others = {name for group in wanted.values() for name in group} - set(names)
+        derivation.numeric(result, **{name: value for name, value in own.items() if name not in others})
 
-    def drift(t: float, y: FloatArray) -> Any:
-        now = {name: value(t) if callable(value) else value for name, value in values.items()}
-        change = right(**{state: y, **now})
-        return change if clock is None else clock(t) * change
+    def coefficient(result: str, power: float) -> Callable[[float, FloatArray], Any]:
+        function, names = compiled(derivation, result), set(wanted[result]) - {state}
+        depends = state in wanted[result]
 
-    return Problem(drift, y0=y0, t_span=t_span, positive=positive, exact=exact, breaks=breaks)
+        def at(t: float, y: FloatArray) -> Any:
+            now = {name: values[name](t) if callable(values[name]) else values[name] for name in names}
+            value = function(**now, **({state: y} if depends else {}))
+            return value if clock is None else clock(t) ** power * value
+
+        return at
+
+    return Problem(
+        coefficient(rate, 1.0),
+        None if diffusion is None else coefficient(diffusion, 0.5),
+        y0=y0,
+        t_span=t_span,
+        positive=positive,
+        exact=exact,
+        breaks=breaks,
+    )
 
 
 def norm_under_pull(
     *,
     norm_squared_start: ArrayLike,
-    lr: Value,
-    weight_decay: Value,
+    lr: ScheduleLike,
+    weight_decay: ScheduleLike,
     n_steps: int,
     radial_pull: ArrayLike | Callable[[float], float] = 0.0,
     gradient_power: ArrayLike | Callable[[float], float] = 0.0,
@@ -153,7 +165,7 @@ def norm_under_pull(
     >>> solve(layer, [150000]).y.round(1)  # the pull holds what 30 epochs of decay leave
     array([[2121.2]])
     """
-    start = check_state("norm_squared_start", norm_squared_start)
+    start = check_initial_state(norm_squared_start, positive=True, name="norm_squared_start")
     n_steps = check_count("n_steps", n_steps)
     flow = derive("norm-flow")
     rates, decays = as_schedule(lr, n_steps), as_schedule(weight_decay, n_steps)
@@ -186,8 +198,8 @@ def norm_under_pull(
 def scale_invariant_norm(
     *,
     norm_squared_start: ArrayLike,
-    lr: Value,
-    weight_decay: Value,
+    lr: ScheduleLike,
+    weight_decay: ScheduleLike,
     unit_gradient_power: float,
     n_steps: int,
     law: str = "decoupled",
@@ -230,36 +242,35 @@ def scale_invariant_norm(
     >>> round(float(block.exact(4000)[0]), 6)  # the square root of 0.1 times 4 / (2 times 0.05)
     2.0
     """
-    start = check_state("norm_squared_start", norm_squared_start)
+    start = check_initial_state(norm_squared_start, positive=True, name="norm_squared_start")
     if not np.all(start > 0):
         raise InvalidInput(f"norm_squared_start contains {start.min():g}, but must be above 0 for this block")
     power = check_positive("unit_gradient_power", unit_gradient_power)
     n_steps = check_count("n_steps", n_steps)
     flow = derive("scale-invariant-flow")
-    rate = compiled(flow, "rate")
     rates, decays = as_schedule(lr, n_steps), as_schedule(weight_decay, n_steps)
     coefficient = effective_weight_decay(rates, decays, n_steps, law=law, lr_max=lr_max)
-
-    def drift(t: float, y: FloatArray) -> Any:
-        now = rates(t)
-        return now * rate(norm_squared=y, unit_gradient_power=power, lr=now, weight_decay=coefficient(t))
 
     def exact(step: float) -> FloatArray:
         constants = {"lr": rates(0), "weight_decay": coefficient(0), "unit_gradient_power": power}
         return np.asarray(flow.numeric("norm_squared", norm_squared_start=start, time=rates(0) * step, **constants))
 
     steady = rates.kind == decays.kind == "constant"
-    return Problem(
-        drift,
+    return problem_from_derivation(
+        flow,
+        "norm_squared",
         y0=norm_squared_start,
         t_span=(0.0, float(n_steps)),
+        values={"lr": rates, "weight_decay": coefficient, "unit_gradient_power": power},
+        clock=rates,
+        positive=False,  # its rate is infinite at 0, so it never gets there
         exact=exact if steady else None,
         breaks=tuple(map(float, {*rates.breaks(n_steps), *decays.breaks(n_steps)})),
     )
 
 
 def pure_decay_floor(
-    norm_squared_start: float, lr: Value, weight_decay: Value, n_steps: int, *, law: str = "decoupled"
+    norm_squared_start: float, lr: ScheduleLike, weight_decay: ScheduleLike, n_steps: int, *, law: str = "decoupled"
 ) -> FloatArray:
     """Return the squared norm that decay alone leaves after each step; data that pull inwards can go below it.
 

@@ -101,7 +101,7 @@ def integrate(
         status=status,
         t_events=tuple(t_events),
         y_events=tuple(y_events),
-        sol=_dense(OdeSolution(knots, pieces), positive=problem.positive) if pieces else None,
+        sol=_dense(OdeSolution(knots, pieces), np.shape(problem.y0), positive=problem.positive) if pieces else None,
         n_steps=int(budget.steps),
     )
 
@@ -118,9 +118,14 @@ def _on_clipped(event: Callable[..., float]) -> Callable[..., float]:
     return clipped
 
 
-def _dense(raw: Callable[[Any], FloatArray], *, positive: bool) -> Callable[[Any], FloatArray]:
-    """Return the solver's interpolant; that of a state that must not be negative dips below 0 and is clipped."""
-    return (lambda t: np.maximum(raw(t), 0.0)) if positive else raw
+def _dense(raw: Callable[[Any], FloatArray], shape: tuple[int, ...], *, positive: bool) -> Callable[[Any], FloatArray]:
+    """Return the solver's interpolant in the shape of y0; where the state must not be negative its dips are clipped."""
+
+    def sol(t: Any) -> FloatArray:
+        state = raw(t).reshape(*shape, *np.shape(t))
+        return np.maximum(state, 0.0) if positive else state
+
+    return sol
 
 
 class NoProgress(IntegrationError):

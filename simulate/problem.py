@@ -170,7 +170,8 @@ class Solution:
     t_events, y_events : tuple of ndarray
         Times and states at which each event happened.
     sol : callable or None
-        ``sol(t)`` gives the state between the times, shape (dim,) or (dim, n), if dense output was asked for.
+        ``sol(t)`` gives the state between the times if dense output was asked for, with the time as last axis: shape
+        (dim,) or (dim, n_times), and with several initial states (n_paths, dim) or (n_paths, dim, n_times).
     first_passage : (n_paths,) ndarray or None
         Time at which each path first reached the level asked for; NaN where it did not.
     n_steps : int
@@ -280,15 +281,20 @@ def check_span(t_span: Any) -> tuple[float, float]:
     return start, end
 
 
-def check_initial_state(y0: ArrayLike, *, positive: bool) -> FloatArray:
-    """Return the initial state as a read-only array of shape (dim,) or (n_paths, dim)."""
-    state = check_array("y0", y0, "real numbers of shape (dim,) or (n_paths, dim)", finite=False)
+def check_initial_state(y0: ArrayLike, *, positive: bool, name: str = "y0") -> FloatArray:
+    """Return the initial state as a read-only array of shape (dim,) or (n_paths, dim).
+
+    >>> check_initial_state(-1, positive=True, name="norm_squared_start")
+    Traceback (most recent call last):
+    weightdecay.errors.InvalidInput: norm_squared_start contains -1, but this state must be 0 or above
+    """
+    state = check_array(name, y0, "real numbers of shape (dim,) or (n_paths, dim)", finite=False)
     state = np.atleast_1d(state)
     if state.ndim > 2 or state.size == 0:
-        raise InvalidInput(f"y0 has shape {state.shape}, but must have shape (dim,) or (n_paths, dim)")
+        raise InvalidInput(f"{name} has shape {state.shape}, but must have shape (dim,) or (n_paths, dim)")
     if not np.all(np.isfinite(state)):
-        raise InvalidInput(f"y0 contains {state[~np.isfinite(state)][0]}, but must be finite")
+        raise InvalidInput(f"{name} contains {state[~np.isfinite(state)][0]}, but must be finite")
     if positive and np.any(state < 0):
-        raise InvalidInput(f"y0 contains {state[state < 0][0]:g}, but this state must be 0 or above")
+        raise InvalidInput(f"{name} contains {state[state < 0][0]:g}, but this state must be 0 or above")
     state.flags.writeable = False
     return state

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InvalidInput, check_count, check_positive
+from ..errors import InvalidInput, check_count, check_finite, check_positive
 
 __all__ = ["AutoregressiveGradients", "GradientSource", "SampledGradients", "WhiteGradients"]
 
@@ -91,7 +91,7 @@ class AutoregressiveGradients:
 
     def __post_init__(self) -> None:
         check_positive("power", self.power)
-        if not (isinstance(self.correlation, (int, float)) and -1 < self.correlation < 1):
+        if not -1 < check_finite("correlation", self.correlation) < 1:
             raise InvalidInput(f"correlation is {self.correlation!r}, but must be a number above -1 and below 1")
 
     def stream(self, rng: np.random.Generator, n_replicas: int, shape: tuple[int, ...]) -> Iterator[Array]:

@@ -23,6 +23,7 @@ __all__ = [
     "Cosine",
     "Linear",
     "Schedule",
+    "ScheduleLike",
     "Step",
     "Tabulated",
     "WarmUp",
@@ -348,6 +349,9 @@ class Tabulated(Schedule):
         return tuple(step for step in (*self._jumps, *bend) if step < n_steps)
 
 
+ScheduleLike = float | Schedule | Callable[[int], float]
+"""What may stand for a schedule: see `as_schedule`."""
+
 _KINDS: dict[str, type[Schedule]] = {kind.kind: kind for kind in (Constant, Step, Linear, Cosine, WarmUp, Tabulated)}
 
 
@@ -389,7 +393,7 @@ def schedule_from_dict(plain: Mapping[str, Any]) -> Schedule:
         raise InvalidInput(f"the {plain['kind']} schedule takes {', '.join(known)}, but got {given!r}") from error
 
 
-def as_schedule(value: float | Schedule | Callable[[int], float], n_steps: int) -> Schedule:
+def as_schedule(value: ScheduleLike, n_steps: int) -> Schedule:
     """Return a schedule for whatever may stand for one.
 
     Parameters

@@ -15,7 +15,7 @@ from scipy.interpolate import CubicSpline
 from ..errors import InvalidInput, check_count, check_nonnegative, check_positive
 from ..theory import derive
 from .derived import compiled
-from .problem import FloatArray, Problem
+from .problem import FloatArray, Problem, check_array, check_initial_state
 
 __all__ = ["saturating_sigmoid_pair", "sigmoid_pull_ratio"]
 
@@ -67,9 +67,10 @@ def saturating_sigmoid_pair(
     """
     pull, decay = check_nonnegative("radial_pull", radial_pull), check_nonnegative("weight_decay", weight_decay)
     per_norm = check_positive("input_power", input_power) / check_count("n_units", n_units)
-    if np.shape(norms_squared_start)[-1:] != (2,):
+    start = check_initial_state(norms_squared_start, positive=True, name="norms_squared_start")
+    if start.shape[-1] != 2:
         raise InvalidInput(
-            f"norms_squared_start has shape {np.shape(norms_squared_start)}, but must have shape (2,) or (n_paths, 2): "
+            f"norms_squared_start has shape {start.shape}, but must have shape (2,) or (n_paths, 2): "
             "hidden and output layer"
         )
     rate = compiled(derive("norm-flow"), "rate")
@@ -79,7 +80,7 @@ def saturating_sigmoid_pair(
         pulls = pull * np.stack([ratio, np.ones_like(ratio)], axis=1)
         return np.asarray(rate(norm_squared=y, radial_pull=pulls, weight_decay=decay, lr=0.0, gradient_power=0.0))
 
-    return Problem(drift, y0=norms_squared_start, t_span=(0.0, check_positive("time", time)), positive=True)
+    return Problem(drift, y0=start, t_span=(0.0, check_positive("time", time)), positive=True)
 
 
 def sigmoid_pull_ratio(spread: ArrayLike) -> Any:
@@ -107,7 +108,7 @@ def sigmoid_pull_ratio(spread: ArrayLike) -> Any:
     >>> round(float(sigmoid_pull_ratio(12.0)), 4)
     0.0221
     """
-    s = np.asarray(spread, dtype=np.float64)
+    s = check_array("spread", spread, "numbers of at least 0", finite=False)
     if np.any(~(s >= 0)):
         raise InvalidInput(f"spread contains {s[~(s >= 0)].flat[0]}, but must be 0 or above")
     low, high = 1e-2, 1e3

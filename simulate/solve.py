@@ -11,9 +11,10 @@ from numpy.typing import ArrayLike
 
 from ..errors import InvalidInput, check_choice, check_count, check_finite, check_positive
 from .brownian import GROUP, BrownianPaths
+from .coefficients import Affine, Power
 from .ensemble import Plan, plan_pieces, run_ensemble
 from .ode import ODE_METHODS, default_method, integrate
-from .problem import FloatArray, Problem, Solution, check_array
+from .problem import Coefficient, FloatArray, Problem, Solution, check_array
 from .sde_schemes import SCHEMES, Scheme
 
 __all__ = ["solve"]
@@ -29,13 +30,13 @@ def solve(
     rng: np.random.Generator | int | None = None,
     dW: BrownianPaths | ArrayLike | None = None,
     first_passage: float | None = None,
-    block_size: int = 4 * GROUP,
+    block_size: int | None = None,
     n_jobs: int = 1,
-    rtol: float = 1e-8,
+    rtol: float | None = None,
     atol: float | None = None,
     events: Callable[..., float] | Sequence[Callable[..., float]] = (),
     dense_output: bool = False,
-    max_steps: int = 20_000,
+    max_steps: int | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> Solution:
     """Integrate an ordinary or stochastic differential equation.
@@ -62,18 +63,19 @@ def solve(
     first_passage : float, optional
         Level of component 0 for which the time of first passage of each path is noted.
     block_size : int, optional
-        Paths stepped together, rounded down to a multiple of 4096. It changes the speed and no number.
+        Paths stepped together, rounded down to a multiple of 4096; by default 16384. It changes the speed and no
+        number.
     n_jobs : int, optional
         Processes that share the blocks. It changes the speed and no number.
     rtol, atol : float, optional
-        Tolerances of the solvers for ordinary equations; atol is by default 1e-4 rtol times the largest initial value,
-        or 1e-4 rtol if all are 0.
+        Tolerances of the solvers for ordinary equations; rtol is by default 1e-8, atol 1e-4 rtol times the largest
+        initial value, or 1e-4 rtol if all are 0.
     events : callable or sequence of callable, optional
         SciPy's events for ordinary equations, such as those of `weightdecay.simulate.events`.
     dense_output : bool, optional
         Whether the solution shall have ``sol(t)``, for ordinary equations.
     max_steps : int, optional
-        Steps after which a solver for ordinary equations gives up.
+        Steps after which a solver for ordinary equations gives up, by default 20000.
     progress : callable, optional
         Called as ``progress(paths_done, n_paths)`` after each block of paths.
 
@@ -102,28 +104,38 @@ def solve(
         raise InvalidInput(f"problem is {problem!r}, but must be a Problem")
     times = None if t_eval is None else _times(problem, t_eval)
     events = _events(events)
-    rtol, max_steps = check_positive("rtol", rtol), check_count("max_steps", max_steps)
-    dt, atol = (value if value is None else check_positive(name, value) for name, value in (("dt", dt), ("atol", atol)))
+    dt, atol, rtol = (
+        value if value is None else check_positive(name, value)
+        for name, value in (("dt", dt), ("atol", atol), ("rtol", rtol))
+    )
+    max_steps, block_size = (
+        value if value is None else check_count(name, value)
+        for name, value in (("max_steps", max_steps), ("block_size", block_size))
+    )
     n_paths, n_jobs = check_count("n_paths", n_paths), check_count("n_jobs", n_jobs)
+    problem = _with_coefficients_of_one_shape(problem)
     if problem.diffusion is None:
         unused = {"dt": dt, "dW": dW, "first_passage": first_passage, "rng": rng, "progress": progress}
+        unused |= {"block_size": block_size}
         given = [name for name, value in unused.items() if value is not None]
         given += [name for name, value in {"n_paths": n_paths, "n_jobs": n_jobs}.items() if value != 1]
         if given:
             raise InvalidInput(f"{given[0]} is for stochastic problems, but this one has no diffusion; leave it out")
         return integrate(
-            _with_drift_of_one_shape(problem),
+            problem,
             times,
             method=check_choice("method of an ordinary equation", method or default_method(problem), ODE_METHODS),
-            rtol=rtol,
+            rtol=1e-8 if rtol is None else rtol,
             atol=atol,
             events=events,
             dense_output=dense_output,
-            max_steps=max_steps,
+            max_steps=20_000 if max_steps is None else max_steps,
         )
-    if events or dense_output:
-        what = "dense_output" if dense_output else "events"
-        raise InvalidInput(f"{what} is for problems without diffusion; use t_eval or first_passage for this one")
+    ordinary = {"dense_output": dense_output or None, "events": events or None}
+    for name, value in (ordinary | {"rtol": rtol, "atol": atol, "max_steps": max_steps}).items():
+        if value is not None:
+            instead = "t_eval or first_passage" if name in ordinary else "dt"
+            raise InvalidInput(f"{name} is for problems without diffusion; use {instead} for this one")
     method = check_choice("method of a stochastic equation", method or "euler", (*SCHEMES, "exact"))
     times = np.array([problem.t_span[1]]) if times is None else times
     level = None if first_passage is None else check_finite("first_passage", first_passage)
@@ -135,7 +147,7 @@ def solve(
         n_paths=_n_paths(problem, n_paths, paths),
         rng=rng,
         dW=paths,
-        block_size=check_count("block_size", block_size),
+        block_size=4 * GROUP if block_size is None else block_size,
         n_jobs=n_jobs,
         progress=progress,
     )
@@ -148,8 +160,8 @@ def _plan(
     if method == "exact":
         if problem.transition is None:
             raise InvalidInput("method 'exact' needs a problem with a known transition law; use 'euler' or 'srk15'")
-        if level is not None or paths is not None:
-            name = "dW" if level is None else "first_passage"
+        small_steps = {"first_passage": level, "dW": paths, "dt": dt}
+        for name in (name for name, value in small_steps.items() if value is not None):
             raise InvalidInput(f"{name} needs a method that takes small steps, but 'exact' jumps from time to time")
         return Plan(problem, None, times, plan_pieces(problem, times, span, exactly=False), None)
     scheme = SCHEMES[method]
@@ -203,20 +215,36 @@ def _events(events: Any) -> tuple[Callable[..., float], ...]:
     return found
 
 
-def _with_drift_of_one_shape(problem: Problem) -> Problem:
-    """Return the problem with a drift that is refused when it changes its shape, which broadcasting would hide."""
-    drift, shape = problem.drift, problem.rows().shape
+def _with_coefficients_of_one_shape(problem: Problem) -> Problem:
+    """Return the problem with functions that are refused when they change their shape, which broadcasting would hide.
+
+    Ready-made coefficients cannot, and stay as they are: the schemes know them by their type.
+    """
+    tails = {"drift": (), "diffusion_derivative": (), "diffusion": (problem.n_noise,)[: problem.noise == "general"]}
+    ready = (Affine, Power)
+    functions = {name: getattr(problem, name) for name in tails}
+    checked: dict[str, Any] = {
+        name: _of_one_shape(name, function, tails[name])
+        for name, function in functions.items()
+        if function is not None and not isinstance(function, ready)
+    }
+    return replace(problem, **checked) if checked else problem
+
+
+def _of_one_shape(name: str, coefficient: Coefficient, tail: tuple[int, ...]) -> Coefficient:
+    wanted = "(n_paths, dim, n_noise)" if tail else "(n_paths, dim)"
 
     def checked(t: float, y: FloatArray) -> Any:
-        value = drift(t, y)
-        if np.shape(value) not in ((), shape):
+        value = coefficient(t, y)
+        shape = np.shape(value)
+        if shape != y.shape + tail and (shape or tail):
             raise InvalidInput(
-                f"drift(t, y) returned the shape {np.shape(value)} at t={t:g}, but must return {shape} (n_paths, dim) "
+                f"{name}(t, y) returned the shape {shape} at t={t:g}, but must return {y.shape + tail} {wanted} "
                 "at all times"
             )
         return value
 
-    return replace(problem, drift=checked)
+    return checked
 
 
 def _n_paths(problem: Problem, n_paths: int, paths: BrownianPaths | None) -> int:

@@ -17,7 +17,7 @@ from .derived import compiled
 from .norm_models import norm_under_pull, pure_decay_floor, scale_invariant_norm
 from .ode import NoProgress
 from .problem import FloatArray, Problem, Status
-from .schedules import Schedule, as_schedule
+from .schedules import ScheduleLike, as_schedule
 from .solve import solve
 
 __all__ = ["Trajectory", "norm_trajectory"]
@@ -76,8 +76,8 @@ class Trajectory:
 def norm_trajectory(
     *,
     norm_squared_start: float,
-    lr: float | Schedule | Callable[[int], float],
-    weight_decay: float | Schedule | Callable[[int], float],
+    lr: ScheduleLike,
+    weight_decay: ScheduleLike,
     n_steps: int,
     radial_pull: float = 0.0,
     gradient_power: float = 0.0,

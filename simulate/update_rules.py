@@ -15,7 +15,19 @@ from numpy.typing import NDArray
 
 from ..errors import InvalidInput, check_choice, check_count, check_nonnegative, check_positive
 
-__all__ = ["RULES", "SGD", "Adam", "Decaying", "Lion", "Muon", "RMSprop", "Rule", "SignSGD", "polar_factor"]
+__all__ = [
+    "RULES",
+    "SGD",
+    "Adam",
+    "Decaying",
+    "Lion",
+    "Muon",
+    "RMSprop",
+    "Rule",
+    "SignSGD",
+    "check_fractions",
+    "polar_factor",
+]
 
 Array = NDArray[np.float64]
 State = tuple[Array, ...]
@@ -101,7 +113,7 @@ class SGD(Decaying):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_fractions(momentum=self.momentum)
+        check_fractions(momentum=self.momentum)
         check_nonnegative("dampening", self.dampening)
         if self.nesterov and (not self.momentum or self.dampening):
             raise InvalidInput(
@@ -146,7 +158,7 @@ class Adam(Decaying):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_fractions(beta1=self.beta1, beta2=self.beta2)
+        check_fractions(beta1=self.beta1, beta2=self.beta2)
         check_nonnegative("eps", self.eps)
 
     def step(self, weights: Array, gradient: Array, state: State = ()) -> tuple[Array, State]:
@@ -186,7 +198,7 @@ class RMSprop(Decaying):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_fractions(smoothing=self.smoothing)
+        check_fractions(smoothing=self.smoothing)
         check_nonnegative("eps", self.eps)
 
     def step(self, weights: Array, gradient: Array, state: State = ()) -> tuple[Array, State]:
@@ -223,7 +235,7 @@ class SignSGD(Decaying):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_fractions(momentum=self.momentum)
+        check_fractions(momentum=self.momentum)
 
     def step(self, weights: Array, gradient: Array, state: State = ()) -> tuple[Array, State]:
         """Return weights and state (the buffer) after a step."""
@@ -263,7 +275,7 @@ class Lion(Decaying):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_fractions(beta1=self.beta1, beta2=self.beta2)
+        check_fractions(beta1=self.beta1, beta2=self.beta2)
 
     def step(self, weights: Array, gradient: Array, state: State = ()) -> tuple[Array, State]:
         """Return weights and state (the buffer) after a step."""
@@ -305,7 +317,7 @@ class Muon(Decaying):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_fractions(momentum=self.momentum)
+        check_fractions(momentum=self.momentum)
         check_count("newton_schulz_steps", self.newton_schulz_steps, least=0)
 
     def step(self, weights: Array, gradient: Array, state: State = ()) -> tuple[Array, State]:
@@ -347,7 +359,13 @@ def polar_factor(matrices: Array, newton_schulz_steps: int = 0) -> Array:
     return np.asarray(factor)
 
 
-def _check_fractions(**values: float) -> None:
+def check_fractions(**values: float) -> None:
+    """Refuse coefficients of running means that are not from 0 to below 1.
+
+    >>> check_fractions(momentum=1.0)
+    Traceback (most recent call last):
+    weightdecay.errors.InvalidInput: momentum is 1.0, but must be a number from 0 to below 1, or it never forgets
+    """
     for name, value in values.items():
         if not check_nonnegative(name, value) < 1:
             raise InvalidInput(f"{name} is {value!r}, but must be a number from 0 to below 1, or it never forgets")

@@ -15,7 +15,11 @@ from weightdecay.simulate import (
     brownian_paths,
     cox_ingersoll_ross,
     geometric_brownian_motion,
+    isotropic_noise_norm,
+    momentum_oscillator,
     ornstein_uhlenbeck,
+    saturating_sigmoid_pair,
+    sigmoid_pull_ratio,
     solve,
     stationary_law,
 )
@@ -68,6 +72,12 @@ def test_a_problem_is_made_of_functions_and_numbers(make, message):
         (GBM, {"dt": 0.1, "rtol": -1}, "rtol is -1, but must be a finite number above 0"),
         (GBM, {"dt": 0.1, "atol": 0}, "atol is 0, but must be a finite number above 0"),
         (GBM, {"dt": 0.1, "max_steps": 0}, "max_steps is 0, but must be a whole number of at least 1"),
+        (GBM, {"dt": 0.1, "rtol": 1e-6}, "rtol is for problems without diffusion; use dt for this one"),
+        (GBM, {"dt": 0.1, "atol": 1e-6}, "atol is for problems without diffusion"),
+        (GBM, {"dt": 0.1, "max_steps": 100}, "max_steps is for problems without diffusion"),
+        (DECAY, {"block_size": 4096}, "block_size is for stochastic problems"),
+        (DECAY, {"block_size": 0}, "block_size is 0, but must be a whole number of at least 1"),
+        (GBM, {"method": "exact", "dt": 0.1}, "dt needs a method that takes small steps, but 'exact' jumps"),
         (GBM, {"method": "exact", "dt": "x"}, "dt is 'x', but must be a finite number above 0"),
         (GBM, {"dt": 0.1, "first_passage": "x"}, "first_passage is 'x', but must be a finite number"),
         (GBM, {"dt": 0.1, "rng": "x"}, "rng is 'x', but must be"),
@@ -100,6 +110,45 @@ def test_a_drift_that_changes_its_shape_on_the_way_is_refused(method, later):
     changing = Problem(lambda t, y: -y if t < 0.5 else later, y0=[1.0, 2.0], t_span=SPAN)
     with pytest.raises(InvalidInput, match=r"returned the shape \(.*\) at t=0\.[5-9].*, but must return \(1, 2\)"):
         solve(changing, method=method)
+
+
+@pytest.mark.parametrize("method", SCHEMES)
+@pytest.mark.parametrize("later", [np.ones(2), np.ones((1, 2)), np.ones((3, 1)), np.ones((3, 2, 1))], ids=np.shape)
+@pytest.mark.parametrize("name", ["drift", "diffusion"])
+def test_a_coefficient_of_a_stochastic_problem_that_changes_its_shape_on_the_way_is_refused(method, later, name):
+    functions = {"drift": lambda _t, y: -y, "diffusion": lambda _t, y: 0.1 * y}
+    steady = functions[name]
+    functions[name] = lambda t, y: steady(t, y) if t < 0.5 else later
+    changing = Problem(**functions, y0=[1.0, 2.0], t_span=SPAN)
+    with pytest.raises(InvalidInput, match=rf"{name}\(t, y\) returned the shape \(.*, but must return \(3, 2\)"):
+        solve(changing, method=method, dt=0.1, n_paths=3, rng=1)
+
+
+def test_a_diffusion_of_general_noise_keeps_its_number_of_motions():
+    changing = Problem(
+        lambda _t, y: -y, lambda t, y: np.ones((*y.shape, 2 if t < 0.5 else 1)), y0=[1.0, 2.0], t_span=SPAN
+    )
+    with pytest.raises(
+        InvalidInput, match=r"shape \(3, 2, 1\) at t=.*must return \(3, 2, 2\)"
+    ):
+        solve(changing, dt=0.1, n_paths=3, rng=1)
+
+
+def test_the_start_of_a_ready_problem_is_named_as_its_argument():
+    noise = {"lr": 0.1, "weight_decay": 0.5, "noise_variance": 1.0, "n_weights": 3, "time": 1.0}
+    with pytest.raises(InvalidInput, match="norm_squared_start contains -1, but this state must be 0 or above"):
+        isotropic_noise_norm(norm_squared_start=-1.0, **noise)
+    pair = {"radial_pull": 0.1, "weight_decay": 0.1, "n_units": 3, "input_power": 1.0, "time": 1.0}
+    with pytest.raises(InvalidInput, match="norms_squared_start contains -1, but this state must be 0 or above"):
+        saturating_sigmoid_pair(norms_squared_start=[-1, 1], **pair)
+    with pytest.raises(InvalidInput, match=r"norms_squared_start has shape \(1,\), but must have shape \(2,\)"):
+        saturating_sigmoid_pair(norms_squared_start=1, **pair)
+    with pytest.raises(InvalidInput, match="spread is 'x', but must be numbers of at least 0"):
+        sigmoid_pull_ratio("x")
+    with pytest.raises(InvalidInput, match="momentum is 'x', but must be a finite number"):
+        momentum_oscillator(charge_start=1, lr=0.1, weight_decay=0.1, momentum="x", time=1)
+    with pytest.raises(InvalidInput, match="charge_start is nan, but must be a finite number"):
+        momentum_oscillator(charge_start=math.nan, lr=0.1, weight_decay=0.1, momentum=0.5, time=1)
 
 
 @pytest.mark.parametrize(

@@ -417,7 +417,7 @@ def test_the_saturating_pair_settles_where_pull_and_decay_balance():
         (lambda: Problem(lambda _, y: y / 0.0, y0=0, t_span=(0, 1)), IntegrationError,
          r"drift\(t, y\) is nan at t=0, y=\[0\.\]"),
         (lambda: norm_under_pull(norm_squared_start=-1.0, **FOUNDING), InvalidInput,
-         "norm_squared_start contains -1, but must be finite and 0 or above"),
+         "norm_squared_start contains -1, but this state must be 0 or above"),
         (lambda: homogeneous_layers(norms_squared_start=[1, -1], weight_decay=0.1, time=1), InvalidInput,
          "norms_squared_start contains -1"),
         (lambda: deep_linear_modes(strengths_start=[-1], targets=[1], depth=2, weight_decay=0.1, time=1), InvalidInput,
@@ -450,7 +450,7 @@ def test_the_saturating_pair_settles_where_pull_and_decay_balance():
         (lambda: problem_from_derivation(theory.derive("norm-flow"), "lmbda", y0=1, t_span=(0, 1), values={}),
          InvalidInput, "the rate of 'norm-flow' does not depend on 'lmbda', but on"),
         (lambda: momentum_oscillator(charge_start=1, lr=0.1, weight_decay=0.1, momentum=1, time=1), InvalidInput,
-         "momentum is 1, but must be from 0 to below 1"),
+         "momentum is 1, but must be a number from 0 to below 1"),
         (lambda: deep_linear_modes(strengths_start=[1, 2], targets=[1], depth=2, weight_decay=0.1, time=1),
          InvalidInput,
          r"targets have shape \(1,\), but must have shape \(2,\)"),
@@ -461,3 +461,16 @@ def test_the_saturating_pair_settles_where_pull_and_decay_balance():
 def test_bad_input_is_answered_with_what_is_allowed(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize("positive", [False, True])
+def test_dense_output_has_the_shape_of_the_initial_state(positive):
+    rows = Problem(lambda _t, y: -y, y0=[[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], t_span=(0, 1), positive=positive)
+    one = Problem(lambda _t, y: -y, y0=[1.0, 2.0], t_span=(0, 1), positive=positive)
+    times = np.array([0.0, 0.25, 1.0, 0.5])
+    found = solve(rows, dense_output=True)
+    assert (3, 2) == found.sol(0.5).shape
+    expected = np.array(rows.y0)[:, :, None] * np.exp(-times)
+    assert expected == pytest.approx(found.sol(times), rel=1e-6)
+    assert (2,) == solve(one, dense_output=True).sol(0.5).shape
+    assert (2, 4) == solve(one, dense_output=True).sol(times).shape
