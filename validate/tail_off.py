@@ -20,7 +20,7 @@ from .datasets import Dataset
 from .provenance import provenance
 from .record import Recording
 from .sweep import Run, train_all
-from .tail_off_comparisons import TOLERANCE, Rest, comparisons, curves
+from .tail_off_comparisons import TOLERANCE, WITHIN, Rest, comparisons, curves
 from .training import raise_if_diverged
 
 __all__ = ["run"]
@@ -127,6 +127,8 @@ def run(
                 "weight_decay": weight_decay,
                 "n_seeds": chosen.n_seeds,
                 "first_epoch_of_averages": first,
+                "tolerance": TOLERANCE,
+                "within": WITHIN,
                 "seeds": [dict(record.seed) for record in records],
             },
             data=data,

@@ -328,7 +328,6 @@ def curves(rests: Sequence[Rest], data: Dataset) -> list[Curve]:
     """
     record, rates = rests[0].record, rests[0].rates
     epochs, floor = record.epochs, derive("decay-floor")
-    window = np.array([rests[0].first, epochs[-1]], dtype=float)
     found = []
 
     def add(name: str, panel: str, kind: str, x: Array, y: Array, error: Array | None = None) -> None:
@@ -341,7 +340,7 @@ def curves(rests: Sequence[Rest], data: Dataset) -> list[Curve]:
         norms = np.array([rest.record.norm_squared[:, layer] for rest in rests])
         predicted = [rest.from_outputs[0] if layer else rest.from_gradients(layer) for rest in rests]
         add(f"{label}, decay alone", "squared norm", "theory", epochs, norms[:, 0].mean() * shrunk**2)
-        add(f"{label}, at rest", "squared norm", "theory", window, np.full(2, np.mean(predicted)))
+        add(f"{label}, at rest", "squared norm", "theory", epochs[[0, -1]], np.full(2, np.mean(predicted)))
         course = np.mean([rest.course(layer) for rest in rests], axis=0)
         add(f"{label}, pull and noise of each epoch", "squared norm", "theory", epochs, course)
         add(f"{label}, trained", "squared norm", "experiment", epochs, norms.mean(axis=0), standard_error(norms))
