@@ -4,9 +4,10 @@ from .brownian import BrownianPaths, brownian_paths
 from .claim_verdicts import SIZES, ClaimsReport, LayerClaims, MeasuredLayer, claims, mean_feed, norm_squared_of
 from .coefficients import Affine, Power
 from .decay_laws import decay_per_step, effective_weight_decay
+from .decaying_run import DecayingRun, steps_of_decay
 from .events import collapse, reaching, tail_off
 from .filtered_gradients import FilteredGradient, filtered_gradient
-from .layer_equilibria import LayerEquilibrium, layer_equilibrium
+from .layer_equilibria import LayerEquilibrium, layer_equilibrium, speed_of_decay
 from .layer_models import deep_linear_modes, homogeneous_layers, product_flow
 from .layers import Layer, layer_from_text
 from .momentum_models import momentum_oscillator
@@ -45,6 +46,7 @@ __all__ = [
     "ClaimsReport",
     "Constant",
     "Cosine",
+    "DecayingRun",
     "Estimate",
     "FilteredGradient",
     "Layer",
@@ -111,7 +113,9 @@ __all__ = [
     "schedule_from_text",
     "sigmoid_pull_ratio",
     "solve",
+    "speed_of_decay",
     "stationary_law",
+    "steps_of_decay",
     "tail_off",
     "walk",
 ]

@@ -16,7 +16,7 @@ from .norm_models import pure_decay_floor
 from .problem import FloatArray
 from .schedules import Constant, Schedule, as_schedule
 
-__all__ = ["DecayingRun"]
+__all__ = ["DecayingRun", "steps_of_decay"]
 
 _LONGEST = 20_000_000
 _SAMPLES = 20_001

@@ -3,31 +3,39 @@
 from .comparison import Comparison, Curve, Report
 from .configuration import TrainingConfig
 from .datasets import Dataset, Part, load_mnist
+from .diagnosis import Diagnosis, LayerDiagnosis, diagnose
 from .experiments import experiments, run
 from .mlp import Mlp
 from .provenance import code_checksum, provenance
 from .record import Recording, TrainingRecord
 from .sweep import Ensemble, Job, Run, compute_all, train_all
 from .training import train, train_ensemble
+from .training_log import LayerLog, TrainingLog, read_log
 
 __all__ = [
     "Comparison",
     "Curve",
     "Dataset",
+    "Diagnosis",
     "Ensemble",
     "Job",
+    "LayerDiagnosis",
+    "LayerLog",
     "Mlp",
     "Part",
     "Recording",
     "Report",
     "Run",
     "TrainingConfig",
+    "TrainingLog",
     "TrainingRecord",
     "code_checksum",
     "compute_all",
+    "diagnose",
     "experiments",
     "load_mnist",
     "provenance",
+    "read_log",
     "run",
     "train",
     "train_all",

@@ -1,0 +1,394 @@
+"""Hold the theory against a user's own log: where each layer is, where it is heading, and what feeds it."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InvalidInput, check_choice, check_count, check_finite, check_positive
+from ..simulate import Layer, OptimizerChoice, layer_equilibrium, optimizer_choice, speed_of_decay, steps_of_decay
+from ..theory import derive
+from .comparison import plain
+from .log_fit import Fit, feed_ratios, fitted, left_by_decay, steps_left
+from .log_hyperparameters import agreed, known_shapes, learning_rates
+from .training_log import LayerLog, TrainingLog, read_log
+from .verdicts import verdict
+
+__all__ = ["Diagnosis", "LayerDiagnosis", "diagnose"]
+
+FloatArray = NDArray[np.float64]
+_CURVES = ("step", "norm_squared", "floor", "fit_step", "fit", "block_step", "block_ratio")
+
+
+@dataclass(frozen=True, eq=False)
+class LayerDiagnosis:
+    """What the theory says of one layer of a log. Squared norms are per weight (mean squares) if n_weights is unknown.
+
+    Attributes
+    ----------
+    name : str
+        Name of the layer.
+    n_weights : int or None
+        Weights, if told.
+    n_rows, n_left_out : int
+        Rows of the log, and those left out.
+    norm_squared_start, norm_squared_end, norm_squared_alone : float
+        First and last squared norm, and what decay alone would have left of the first.
+    norm_squared_fitted, fit_error : float or None
+        Squared norm at which the feed of the log's second half would hold the layer, and half the difference between
+        its two halves; None if the log is too short to tell, or the gradient shrinks the layer.
+    norm_squared_predicted : float or None
+        Equilibrium on random gradients, from hyperparameters, n_weights and, for SGD, the logged gradient norm.
+    norm_squared_by_gap : float or None
+        Squared norm that the logged entropy less cross-entropy, and gradient norm, give an output layer.
+    pull_to_decay_first, pull_to_decay : float or None
+        What the gradient gives over what decay takes, in the first eighth of the log and at its end; 1 in equilibrium,
+        below 0 where it shrinks the layer too.
+    reached_step : float or None
+        Step from which on the layer was in equilibrium; None if it was not at the end.
+    steps_to_equilibrium : float or None
+        Steps after the end until it will be, all else held; 0 if it is; None if never or not told.
+    steps_alone_to_fan_in_size, steps_alone_to_network_size : float or None
+        Steps that decay alone would need from the start to 1/√fan_in, if the shape is told, and to 1/√(weights of all
+        layers), if those of all are.
+    state : str
+        "equilibrium", "falling", "growing", "shrinking" (the gradient takes too), "no-decay", "unknown".
+    verdict : str
+        One sentence.
+    step, norm_squared, floor : (n_kept,) ndarray
+        The curve of the log, thinned, and decay alone.
+    fit_step, fit : ndarray
+        The fitted curve.
+    block_step, block_ratio : ndarray
+        Pull-to-decay ratio along the log.
+    """
+
+    name: str
+    n_weights: int | None
+    n_rows: int
+    n_left_out: int
+    norm_squared_start: float
+    norm_squared_end: float
+    norm_squared_alone: float
+    norm_squared_fitted: float | None
+    fit_error: float | None
+    norm_squared_predicted: float | None
+    norm_squared_by_gap: float | None
+    pull_to_decay_first: float | None
+    pull_to_decay: float | None
+    reached_step: float | None
+    steps_to_equilibrium: float | None
+    steps_alone_to_fan_in_size: float | None
+    steps_alone_to_network_size: float | None
+    state: str
+    verdict: str
+    step: FloatArray = field(repr=False)
+    norm_squared: FloatArray = field(repr=False)
+    floor: FloatArray = field(repr=False)
+    fit_step: FloatArray = field(repr=False)
+    fit: FloatArray = field(repr=False)
+    block_step: FloatArray = field(repr=False)
+    block_ratio: FloatArray = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosis:
+    """What the theory says of a log.
+
+    Attributes
+    ----------
+    log : str
+        Name of the file.
+    size : str
+        What its size column tells.
+    optimizer : str
+        What made the steps.
+    weight_decay : float
+        Decay coefficient.
+    time_constant_steps : float or None
+        Steps in which decay takes a weight to 1/e, at the largest learning rate of the log.
+    steps_per_epoch : float or None
+        Steps of an epoch.
+    tolerance : float
+        Relative distance from equilibrium that counts as being there.
+    n_rows, n_left_out : int
+        Rows read, and those left out as incomplete or no finite number.
+    layers : tuple of LayerDiagnosis
+        Each layer.
+    """
+
+    log: str
+    size: str
+    optimizer: str
+    weight_decay: float
+    time_constant_steps: float | None
+    steps_per_epoch: float | None
+    tolerance: float
+    n_rows: int
+    n_left_out: int
+    layers: tuple[LayerDiagnosis, ...]
+
+    def layer(self, name: str) -> LayerDiagnosis:
+        """Return the diagnosis of one layer."""
+        by_name = {layer.name: layer for layer in self.layers}
+        return by_name[check_choice("layer", name, by_name)]
+
+    def to_dict(self, *, curves: bool = False) -> dict[str, Any]:
+        """Return plain JSON values, without the curves unless they are wanted."""
+        told: dict[str, Any] = plain(asdict(self))
+        for layer in told["layers"]:
+            for name in (
+                () if curves else ("step", "norm_squared", "floor", "fit_step", "fit", "block_step", "block_ratio")
+            ):
+                del layer[name]
+        return told
+
+
+def diagnose(
+    log: str | os.PathLike[str] | TrainingLog,
+    *,
+    lr: float | None = None,
+    weight_decay: float | None = None,
+    optimizer: str = "sgd",
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    output_layer: str | None = None,
+    n_train: int | None = None,
+    batch_size: int | None = None,
+    tolerance: float = 0.05,
+    size: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    layer_columns: str | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
+    **coefficients: float | None,
+) -> Diagnosis:
+    r"""Return what the theory says of a training log: per layer, floor, equilibrium, feed and a verdict.
+
+    Parameters
+    ----------
+    log : str, path or TrainingLog
+        The log, or one that `read_log` has read.
+    lr, weight_decay : float, optional
+        Hyperparameters, where the log does not have them; both are needed.
+    optimizer : str, optional
+        One of `simulate.OPTIMIZERS`.
+    shapes : mapping of str to tuple of int, optional
+        Shapes of layers, for their number of weights, outputs first.
+    output_layer : str, optional
+        The layer to which the logged entropies apply: its feed under plain SGD is their difference.
+    n_train, batch_size : int, optional
+        What makes an epoch.
+    tolerance : float, optional
+        Relative distance from equilibrium that counts as being there.
+    size, columns, layer_columns, progress
+        As in `read_log`.
+    **coefficients : float, optional
+        The optimizer's own.
+
+    Returns
+    -------
+    Diagnosis
+
+    Raises
+    ------
+    InvalidInput
+        If something is missing, or contradicts the log.
+    DataError
+        If the log cannot be used.
+
+    Notes
+    -----
+    Between any two rows, the solution of the derivation "norm-flow" is linear in the size at the first and in the
+    equilibrium that the mean feed (pull and noise together) calls for. Two numbers are fitted to the log's second
+    half by least squares: its size at the start and that equilibrium. Learning rates enter through their sum over the
+    steps, so any schedule is allowed; the equilibrium is that of the feed, whatever makes it.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from weightdecay.simulate import norm_trajectory
+    >>> run = norm_trajectory(
+    ...     norm_squared_start=100, lr=0.1, weight_decay=0.01, radial_pull=0.1, n_steps=2000, n_points=101
+    ... )
+    >>> rows = [f"{step:.0f},fc1,{size}" for step, size in zip(run.step, run.norm_squared)]
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "log.csv"
+    >>> _ = path.write_text("\n".join(["step,layer,norm_squared", *rows]))
+    >>> found = diagnose(path, lr=0.1, weight_decay=0.01).layers[0]
+    >>> print(found.state, round(found.norm_squared_fitted, 3), round(found.pull_to_decay, 3))
+    falling 10.0 0.376
+    """
+    choice = optimizer_choice(optimizer, **coefficients)
+    if choice.coupling == "coupled" and not choice.linear:
+        raise InvalidInput(
+            f"{choice.name} sends decay through its normalizer, so that hyperparameters do not tell how fast weights "
+            "decay; a log of it cannot be diagnosed (adamw's can)"
+        )
+    check_positive("tolerance", tolerance)
+    if n_train is not None:
+        check_count("n_train", n_train)
+    if batch_size is not None:
+        check_count("batch_size", batch_size, most=n_train)
+    if lr is not None:
+        check_positive("lr", lr)
+    if weight_decay is not None and check_finite("weight_decay", weight_decay) < 0:
+        raise InvalidInput(f"weight_decay is {weight_decay:g}, but must be 0 or above")
+    read = (
+        log
+        if isinstance(log, TrainingLog)
+        else read_log(log, size=size, columns=columns, layer_columns=layer_columns, progress=progress)
+    )
+    decay = agreed(read, "weight_decay", weight_decay)
+    known = known_shapes(read, shapes or {})
+    if output_layer is not None:
+        check_choice("output_layer", output_layer, known)
+    per_epoch = None if n_train is None or batch_size is None else n_train / batch_size
+    sizes = [None if shape is None else math.prod(shape) for shape in known.values()]
+    total = None if None in sizes else sum(size for size in sizes if size is not None)
+    found = tuple(
+        _layer(
+            one,
+            read.size,
+            learning_rates(one, lr, read.name),
+            decay,
+            choice,
+            known[one.name],
+            total,
+            one.name == output_layer,
+            tolerance,
+            per_epoch,
+        )
+        for one in read.layers
+    )
+    largest = max(float(learning_rates(one, lr, read.name)[0].max()) for one in read.layers)
+    speed = speed_of_decay(choice)
+    steps = None
+    if largest * decay > 0:
+        claim = derive("convention-pytorch")
+        steps = float(claim.numeric("time_constant_steps", lr=largest, torch_weight_decay=decay * speed))
+    return Diagnosis(
+        log=read.name,
+        size=read.size,
+        optimizer=choice.name,
+        weight_decay=decay,
+        time_constant_steps=steps,
+        steps_per_epoch=per_epoch,
+        tolerance=tolerance,
+        n_rows=read.n_rows,
+        n_left_out=read.n_left_out,
+        layers=found,
+    )
+
+
+def _layer(
+    log: LayerLog,
+    size: str,
+    rates: tuple[FloatArray, FloatArray],
+    weight_decay: float,
+    choice: OptimizerChoice,
+    shape: tuple[int, ...] | None,
+    n_weights_total: int | None,
+    is_output: bool,
+    tolerance: float,
+    per_epoch: float | None,
+) -> LayerDiagnosis:
+    """Return the diagnosis of one layer."""
+    n_weights = None if shape is None else math.prod(shape)
+    norm_squared = log.size if size == "norm_squared" else log.size**2
+    if size == "rms" and n_weights is not None:
+        norm_squared = norm_squared * n_weights
+    step, (lr, time) = log.step, rates
+    decay = weight_decay * speed_of_decay(choice)
+    start, end = float(norm_squared[0]), float(norm_squared[-1])
+    floor = start * left_by_decay(time, decay)
+    fit = fitted(step, time, norm_squared, decay, tolerance) if weight_decay > 0 else Fit()
+    lr_end = float(lr[-1]) or float(lr[max(0, len(lr) - 2)])
+    steps = steps_left(fit, end, decay, lr_end, tolerance)
+    block_step, block_ratio = feed_ratios(step, time, norm_squared, decay)
+    predicted = by_gap = None
+    if weight_decay > 0 and lr_end > 0 and n_weights is not None and (shape is not None):
+        predicted, by_gap = _predictions(log, shape, choice, lr_end, weight_decay, is_output)
+    state = _state(fit, weight_decay, end)
+    alone = _alone(start, shape, n_weights_total, float(lr.max()) * decay)
+    made: dict[str, Any] = {
+        "name": log.name,
+        "n_weights": n_weights,
+        "n_rows": log.n_rows,
+        "n_left_out": log.n_left_out,
+        "norm_squared_start": start,
+        "norm_squared_end": end,
+        "norm_squared_alone": float(floor[-1]),
+        "norm_squared_fitted": fit.rest if fit.rest is not None and fit.rest > 0 else None,
+        "fit_error": fit.error,
+        "norm_squared_predicted": predicted,
+        "norm_squared_by_gap": by_gap,
+        "pull_to_decay_first": float(block_ratio[0]) if block_ratio.size else None,
+        "pull_to_decay": None if fit.rest is None or end <= 0 else fit.rest / end,
+        "reached_step": fit.reached if state == "equilibrium" else None,
+        "steps_to_equilibrium": 0.0 if state == "equilibrium" else steps,
+        "steps_alone_to_fan_in_size": alone[0],
+        "steps_alone_to_network_size": alone[1],
+        "state": state,
+    }
+    per_weight = size == "rms" and n_weights is None
+    return LayerDiagnosis(
+        **made,
+        verdict=verdict(made, per_weight=per_weight, last_step=float(step[-1]), per_epoch=per_epoch),
+        step=step,
+        norm_squared=norm_squared,
+        floor=floor,
+        fit_step=fit.step,
+        fit=fit.curve,
+        block_step=block_step,
+        block_ratio=block_ratio,
+    )
+
+
+def _alone(
+    start: float, shape: tuple[int, ...] | None, n_weights_total: int | None, decay_per_step: float
+) -> tuple[float | None, float | None]:
+    """Return the steps that decay alone needs down to 1/root of the fan-in, and of the weights of all layers."""
+    if shape is None or decay_per_step == 0 or start <= 0:
+        return None, None
+    rms = math.sqrt(start / math.prod(shape))
+    fan_in = Layer("layer", shape).fan_in
+    return (
+        None if fan_in is None else steps_of_decay(decay_per_step, rms, fan_in**-0.5),
+        None if n_weights_total is None else steps_of_decay(decay_per_step, rms, n_weights_total**-0.5),
+    )
+
+
+def _state(fit: Fit, weight_decay: float, end: float) -> str:
+    if weight_decay == 0:
+        return "no-decay"
+    if fit.rest is None:
+        return "unknown"
+    if fit.rest <= 0:
+        return "shrinking"
+    if fit.reached is not None:
+        return "equilibrium"
+    return "falling" if end > fit.rest else "growing"
+
+
+def _predictions(
+    log: LayerLog, shape: tuple[int, ...], choice: OptimizerChoice, lr: float, weight_decay: float, is_output: bool
+) -> tuple[float | None, float | None]:
+    """Return the equilibrium on random gradients, and for an output layer that of its under-confidence."""
+    late = slice(log.step.size // 2, None)
+
+    def mean(values: FloatArray | None) -> float | None:
+        known = None if values is None else values[late][np.isfinite(values[late])]
+        return float(known.mean()) if known is not None and known.size else None
+
+    power = mean(log.gradient_power)
+    rest = layer_equilibrium(Layer(log.name, shape, gradient_power=power), choice, lr=lr, weight_decay=weight_decay)
+    entropy, loss = mean(log.entropy), mean(log.cross_entropy)
+    if not is_output or entropy is None or loss is None or entropy <= loss or choice.name != "sgd":
+        return rest.norm_squared, None
+    gap = derive("entropy-loss-gap")
+    values = {"lr": lr, "weight_decay": weight_decay, "gradient_power": power or 0.0, "bias_pull": 0.0}
+    return rest.norm_squared, float(gap.numeric("norm_squared_stationary", entropy_loss_gap=entropy - loss, **values))
