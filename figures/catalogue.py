@@ -20,7 +20,7 @@ _OF_EXPERIMENTS = (  # in the order in which they are told
 )
 _OF_THEORY: tuple[str, ...] = ()
 """Figures of no experiment that `figures` draws too: they need no data set."""
-_OF_HYPERPARAMETERS = ("norm-trajectory",)
+_OF_HYPERPARAMETERS = ("norm-trajectory", "diagnosis")
 """Figures of what a user gives: they are drawn by other commands than `figures`."""
 
 

@@ -9,19 +9,18 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .command_parts import Count, as_json_option, examples, print_json
+from .command_parts import Count, Progress, as_json_option, examples, print_json, progress_bar
 from .errors import InvalidInput, ProofError, WeightDecayError
 from .hyperparameter_commands import convert, plan, predict
-from .run_commands import claims
+from .run_commands import claims, diagnose
 
 if TYPE_CHECKING:
     from .simulate import Trajectory
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-Progress = Callable[[int, int, str], None]
 
 FAILED, WRONG_USE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 FOUNDING = "founding-question"
@@ -144,7 +142,7 @@ def figures(
         return
     chosen = tuple(dict.fromkeys(figure_ids)) or _founding_if_given(options, drawing.ids())
     saved = []
-    with drawing.output_folder(out or "weightdecay-figures") as folder, _progress() as progress:
+    with drawing.output_folder(out or "weightdecay-figures") as folder, progress_bar() as progress:
         given = _given(data, progress, options)
         for name in chosen:
             report = drawing.make(name, **given)
@@ -200,7 +198,7 @@ def validate(experiment: str | None, as_json: bool, data: str | None, **options:
     if experiment is not None:
         check_choice("experiment", experiment, judge.experiments())
     chosen = (experiment,) if experiment else _founding_if_given(options, judge.experiments())
-    with _progress() as progress:
+    with progress_bar() as progress:
         given = _given(data, progress, options)
         reports = [judge.run(name, **given) for name in chosen]
     if as_json:
@@ -408,16 +406,17 @@ def simulate(
         "weight_decay": integrator.schedule_from_text(weight_decay, n_steps),
     }
     files: tuple[Path, ...] = ()
-    if plot is not None:
-        counts = {"n_weights": n_weights, "n_train": n_train, "batch_size": batch_size}
-        files = _plotted(plot, **schedules, **counts, n_steps=n_steps, rms=rms, **options)
-    run = integrator.norm_trajectory(
-        norm_squared_start=start,
-        n_steps=n_steps,
-        n_points=points,
-        **schedules,
-        **options,
-    )
+    with _checked_folder(plot) as folder:
+        run = integrator.norm_trajectory(
+            norm_squared_start=start,
+            n_steps=n_steps,
+            n_points=points,
+            **schedules,
+            **options,
+        )
+        if folder is not None:
+            counts = {"n_weights": n_weights, "n_train": n_train, "batch_size": batch_size}
+            files = _plotted(folder, **schedules, **counts, n_steps=n_steps, rms=rms, run=run, **options)
     columns = {
         "step": run.step,
         "epoch": run.step / per_epoch,
@@ -425,7 +424,7 @@ def simulate(
         "decay_per_step": run.decay_per_step,
         "norm_squared": run.norm_squared,
         "equilibrium": run.equilibrium,
-        "pure_decay_floor": run.floor,
+        "pure_decay_floor": run.pure_decay_floor,
         "rms": (run.norm_squared / n_weights) ** 0.5,
     }
     if as_json:
@@ -448,12 +447,20 @@ def simulate(
         click.echo(f"\n{_files_line('norm-trajectory', files)}")
 
 
-def _plotted(out: str, **hyperparameters: Any) -> tuple[Path, ...]:
+def _checked_folder(out: str | None) -> contextlib.AbstractContextManager[Path | None]:
+    """Return the folder to draw into, checked before anything is computed; none if nothing is to be drawn."""
+    if out is None:
+        return contextlib.nullcontext()
+    from . import figures as drawing
+
+    return drawing.output_folder(out)
+
+
+def _plotted(folder: Path, **hyperparameters: Any) -> tuple[Path, ...]:
     """Draw the trajectory into a folder, and return the files."""
     from . import figures as drawing
 
-    with drawing.output_folder(out) as folder:
-        return drawing.save(drawing.make("norm-trajectory", **hyperparameters), "norm-trajectory", folder)
+    return drawing.save(drawing.make("norm-trajectory", **hyperparameters), "norm-trajectory", folder)
 
 
 def _files_line(figure_id: str, paths: Sequence[Path]) -> str:
@@ -533,7 +540,7 @@ def report(folder: str, out: str, as_json: bool) -> None:
     from . import figures as drawing
 
     page = drawing.check_page(out)
-    with _progress() as progress:
+    with progress_bar() as progress:
         reports = drawing.load_all(folder)
         drawing.write_report(reports, page, progress=progress)
     if as_json:
@@ -557,38 +564,10 @@ def _founding_if_given(options: Mapping[str, Any], names: Sequence[str]) -> Sequ
     return names if all(options[name] is None for name in own) else (FOUNDING,)
 
 
-@contextlib.contextmanager
-def _progress() -> Iterator[Progress]:
-    """Show a bar on stderr, if that is a terminal."""
-    from tqdm import tqdm
-
-    n_columns, n_lines = shutil.get_terminal_size()  # 80 by 24 for a terminal of 0 by 0, where tqdm shows nothing
-    with tqdm(
-        desc="starting",
-        file=sys.stderr,
-        disable=None,
-        leave=False,
-        bar_format=_BAR,
-        ncols=n_columns,
-        nrows=n_lines,
-    ) as bar:
-
-        def show(done: int, total: int, what: str) -> None:
-            bar.total = total
-            bar.set_description_str(what, refresh=False)
-            bar.n = done
-            bar.refresh()
-
-        yield show
-
-
-_BAR = "{desc}: {percentage:3.0f}% |{bar:30}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}]"
-
-
 def _exit_if(failed: bool) -> None:
     if failed:
         click.get_current_context().exit(FAILED)
 
 
-for _command in (convert, predict, plan, claims):
+for _command in (convert, predict, plan, claims, diagnose):
     main.add_command(_command)

@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
+import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import click
 
 from .errors import check_count
 
-__all__ = ["Count", "as_json_option", "examples", "paragraph", "print_json", "with_options"]
+__all__ = [
+    "Count",
+    "LargeCount",
+    "Progress",
+    "as_json_option",
+    "examples",
+    "paragraph",
+    "print_json",
+    "progress_bar",
+    "with_options",
+]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+Progress = Callable[[int, int, str], None]
 _WIDTH = 100
+_MOST = 10**15  # floating-point numbers tell each count up to it from the next
+_BAR = "{desc}: {percentage:3.0f}% |{bar:30}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}]"
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 
@@ -34,6 +49,21 @@ class Count(click.types.IntParamType):
         with contextlib.suppress(ValueError):
             value = int(value)
         return check_count(name, value, least=self.least, most=self.most)
+
+
+class LargeCount(Count):
+    """A count that may be written as 1e9."""
+
+    def __init__(self) -> None:
+        super().__init__(1, _MOST)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number."""
+        with contextlib.suppress(ValueError, OverflowError):
+            number = float(value)
+            if number.is_integer():
+                value = int(number)
+        return super().convert(value, param, ctx)
 
 
 def examples(*lines: str) -> str:
@@ -60,3 +90,28 @@ def with_options(options: Sequence[Callable[[Any], Any]]) -> Callable[[Command],
 def paragraph(text: str, indent: str = "") -> str:
     """Return text in lines, those after the first further in."""
     return textwrap.fill(text, _WIDTH, initial_indent=indent, subsequent_indent=indent + "  ")
+
+
+@contextlib.contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """Show a bar on stderr, if that is a terminal."""
+    from tqdm import tqdm
+
+    n_columns, n_lines = shutil.get_terminal_size()  # 80 by 24 for a terminal of 0 by 0, where tqdm shows nothing
+    with tqdm(
+        desc="starting",
+        file=sys.stderr,
+        disable=None,
+        leave=False,
+        bar_format=_BAR,
+        ncols=n_columns,
+        nrows=n_lines,
+    ) as bar:
+
+        def show(done: int, total: int, what: str) -> None:
+            bar.total = total
+            bar.set_description_str(what, refresh=False)
+            bar.n = done
+            bar.refresh()
+
+        yield show

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .command_parts import Count, as_json_option, examples, paragraph, print_json, with_options
+from .command_parts import Count, LargeCount, as_json_option, examples, paragraph, print_json, with_options
 from .errors import InvalidInput, check_positive
 
 __all__ = ["convert", "plan", "predict"]
@@ -18,21 +17,6 @@ if TYPE_CHECKING:
 
 _MOST = 10**15
 _OPTIMIZERS = "sgd, momentum, nesterov, sgdw, adam, adamw, rmsprop, sign-sgd, signum, lion or muon."
-
-
-class _LargeCount(Count):
-    """A count that may be written as 1e9."""
-
-    def __init__(self) -> None:
-        super().__init__(1, _MOST)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the number."""
-        with contextlib.suppress(ValueError, OverflowError):
-            number = float(value)
-            if number.is_integer():
-                value = int(number)
-        return super().convert(value, param, ctx)
 
 
 OPTIMIZER_OPTIONS = (
@@ -50,10 +34,10 @@ RUN_OPTIONS = (
     click.option("--weight-decay", metavar="SCHEDULE", help="Decay coefficient in PyTorch's sense, likewise."),
     click.option("--lmbda", type=float, help="Nielsen's parameter instead; needs --n-train."),
     click.option("--law", help="decoupled, coupled, fully-decoupled or adamc; by default lr times weight decay."),
-    click.option("--steps", type=_LargeCount(), help="Length of the run in steps,"),
+    click.option("--steps", type=LargeCount(), help="Length of the run in steps,"),
     click.option("--epochs", type=float, help="or in epochs; needs the next two."),
-    click.option("--n-train", type=_LargeCount(), help="Examples in the training set."),
-    click.option("--batch-size", type=_LargeCount(), help="Examples in a mini-batch."),
+    click.option("--n-train", type=LargeCount(), help="Examples in the training set."),
+    click.option("--batch-size", type=LargeCount(), help="Examples in a mini-batch."),
 )
 
 
@@ -105,8 +89,8 @@ def _number(value: float | None, digits: int = 6) -> str:
 @click.option("--to", "target", metavar="NAME", help="Convention wanted; without it, all.")
 @click.option("--lr", type=float, help="Learning rate.")
 @click.option("--lr-max", type=float, help="Largest learning rate of the schedule, by default the same.")
-@click.option("--n-train", type=_LargeCount(), help="Examples in the training set.")
-@click.option("--batch-size", type=_LargeCount(), help="Examples in a mini-batch.")
+@click.option("--n-train", type=LargeCount(), help="Examples in the training set.")
+@click.option("--batch-size", type=LargeCount(), help="Examples in a mini-batch.")
 @click.option("--optimizer", default="sgd", show_default=True, help="sgd, momentum, adam, adamw, lion or muon.")
 @click.option("--momentum", type=float, help="Coefficient of the optimizer momentum (0.9).")
 @as_json_option
@@ -261,8 +245,8 @@ def _arrival(layer: LayerPrediction, found: Prediction) -> str:
 @with_options(OPTIMIZER_OPTIONS)
 @click.option("--lr", type=float, help="Learning rate (the peak of a schedule); found if left out.")
 @click.option("--weight-decay", type=float, help="Decay coefficient in PyTorch's sense; found if left out.")
-@click.option("--n-train", type=_LargeCount(), help="Examples (or tokens) in the training set.")
-@click.option("--batch-size", type=_LargeCount(), help="Examples (or tokens) in a mini-batch.")
+@click.option("--n-train", type=LargeCount(), help="Examples (or tokens) in the training set.")
+@click.option("--batch-size", type=LargeCount(), help="Examples (or tokens) in a mini-batch.")
 @click.option(
     "--layer", metavar="NAME=ROWSxCOLUMNS", default="layer=1024x1024", show_default=True, help="As in predict."
 )
@@ -272,8 +256,8 @@ def _arrival(layer: LayerPrediction, found: Prediction) -> str:
 @click.option("--angular-update", type=float, help="or the angle between consecutive weights, rad per step.")
 @click.option("--to-optimizer", metavar="NAME", help="Carry to another optimizer,")
 @click.option("--to-lr", type=float, help="or learning rate,")
-@click.option("--to-n-train", type=_LargeCount(), help="or training set,")
-@click.option("--to-batch-size", type=_LargeCount(), help="or batch size,")
+@click.option("--to-n-train", type=LargeCount(), help="or training set,")
+@click.option("--to-batch-size", type=LargeCount(), help="or batch size,")
 @click.option(
     "--to-layer", metavar="NAME=ROWSxCOLUMNS", help="or width: the block there, with its power= if SGD steps it."
 )

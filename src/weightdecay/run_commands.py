@@ -1,18 +1,30 @@
-"""Answer about a run that was made: ``weightdecay claims``."""
+"""Answer about a run that was made: ``weightdecay claims | diagnose``."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from .command_parts import Count, as_json_option, examples, paragraph, print_json
+from .command_parts import (
+    Count,
+    LargeCount,
+    as_json_option,
+    examples,
+    paragraph,
+    print_json,
+    progress_bar,
+    with_options,
+)
 from .errors import InvalidInput
+from .hyperparameter_commands import OPTIMIZER_OPTIONS
 
 if TYPE_CHECKING:
     from .simulate import MeasuredLayer
+    from .validate import Diagnosis
 
-__all__ = ["claims"]
+__all__ = ["claims", "diagnose"]
 
 _LAYER = "NAME=ROWSxCOLUMNS,start=SIZE,end=SIZE"
 
@@ -105,3 +117,113 @@ def _measured(text: str, size: str) -> MeasuredLayer:
         for name in ("start", "end")
     )
     return simulate.MeasuredLayer(layer, start, end)
+
+
+@click.command(
+    short_help="Hold the theory against your own training log.",
+    epilog=examples(
+        "weightdecay diagnose log.csv --lr 0.1 --weight-decay 1e-4    # columns step, layer, norm",
+        "weightdecay diagnose log.jsonl --layer-columns '^norm/(.*)' --size norm --lr 3e-4 --weight-decay 0.1 \\",
+        "    --optimizer adamw --shapes mlp=3072x768 --plot my-figures",
+    ),
+)
+@click.argument("log", metavar="LOG")
+@click.option("--size", metavar="WAY", help="What the size column tells: norm, norm_squared or rms; else by its name.")
+@click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="WHAT=NAME",
+    help="Name of a column of the log: step, layer, size, gradient_norm, lr, weight_decay, cross_entropy, entropy or "
+    "n_weights. As many as wanted.",
+)
+@click.option("--layer-columns", metavar="REGEX", help="The log has a column per layer: those that match.")
+@click.option("--lr", type=float, help="Learning rate, if the log does not have it.")
+@click.option("--weight-decay", type=float, help="Decay coefficient, if the log does not have it,")
+@click.option("--lmbda", type=float, help="or Nielsen's parameter; needs --n-train.")
+@with_options(OPTIMIZER_OPTIONS)
+@click.option("--shapes", multiple=True, metavar="NAME=ROWSxCOLUMNS", help="Shape of a layer; as many as wanted.")
+@click.option("--output-layer", metavar="NAME", help="Layer that logged entropy and cross-entropy are of.")
+@click.option("--n-train", type=LargeCount(), help="Examples in the training set, and")
+@click.option("--batch-size", type=LargeCount(), help="in a mini-batch, for times in epochs.")
+@click.option(
+    "--tolerance", type=float, default=0.05, show_default=True, help="Distance from equilibrium that is none."
+)
+@click.option("--plot", metavar="DIR", help="Also draw it, with its table, origin and citations: folder to write to.")
+@as_json_option
+def diagnose(
+    log: str,
+    columns: tuple[str, ...],
+    lmbda: float | None,
+    shapes: tuple[str, ...],
+    plot: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Say of each layer of a training log where it is, what feeds it, and when it is in equilibrium.
+
+    LOG is a csv, jsonl or npz file of any length: a row for each step and layer, or, with --layer-columns, a row for
+    each step and a column for each layer.
+    """
+    from . import simulate, theory, validate
+
+    if lmbda is not None:
+        if options["weight_decay"] is not None:
+            raise InvalidInput("the decay is needed once: give either --weight-decay or --lmbda")
+        if options["n_train"] is None:
+            raise InvalidInput("--lmbda also needs --n-train, by which Nielsen divides it")
+        options["weight_decay"] = theory.convert(lmbda, "nielsen", "pytorch", n_train=options["n_train"])
+    named = dict(_pair(text, "--column", "step=iteration") for text in columns)
+    known = {layer.name: layer.shape for layer in map(simulate.layer_from_text, shapes)}
+    with progress_bar() as progress:
+        found = validate.diagnose(log, columns=named, shapes=known, progress=progress, **options)
+    files = _drawn(found, plot) if plot is not None else ()
+    if as_json:
+        print_json(found.to_dict() | ({"files": list(files)} if files else {}))
+        return
+    for line in _summary(found):
+        click.echo(paragraph(line))
+    for layer in found.layers:
+        click.echo("\n" + paragraph(f"{layer.name}: {layer.verdict}."))
+        for words, value in (
+            ("on random gradients, by the hyperparameters", layer.norm_squared_predicted),
+            ("by the output's entropy less cross-entropy", layer.norm_squared_by_gap),
+        ):
+            if value is not None:
+                click.echo(paragraph(f"equilibrium {words}: {value:.5g}", "  "))
+        if layer.n_left_out:
+            click.echo(paragraph(f"{layer.n_left_out} of {layer.n_rows} rows were left out: not finite", "  "))
+    if files:
+        click.echo(f"\n{files[0].rpartition('.')[0]}.*: {len(files)} files")
+
+
+def _summary(found: Diagnosis) -> list[str]:
+    per_epoch = found.steps_per_epoch
+    lines = [f"{found.log}: {found.n_rows} rows, {len(found.layers)} layers, size told as {found.size}."]
+    if found.n_left_out:
+        lines.append(
+            f"{found.n_left_out} rows were left out: incomplete, or a number in them is missing or not finite."
+        )
+    steps = found.time_constant_steps
+    if steps is not None:
+        both = [
+            f"{time:.6g} steps" + ("" if per_epoch is None else f" = {time / per_epoch:.3g} epochs")
+            for time in (steps, steps / 2)
+        ]
+        lines.append(f"Time constant of weights {both[0]}, of squared norms {both[1]}.")
+    return lines
+
+
+def _drawn(found: Diagnosis, out: str) -> Sequence[str]:
+    """Draw a diagnosis into a folder, and return the files."""
+    from . import figures as drawing
+
+    with drawing.output_folder(out) as folder:
+        return [str(path) for path in drawing.save(drawing.make("diagnosis", diagnosis=found), "diagnosis", folder)]
+
+
+def _pair(text: str, option: str, example: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name or not value:
+        raise InvalidInput(f"{option} is {text!r}, but must be like {example}")
+    return name.strip(), value
