@@ -8,6 +8,7 @@ from .experiments import experiments, run
 from .mlp import Mlp
 from .provenance import code_checksum, provenance
 from .record import Recording, TrainingRecord
+from .run_store import RunStore
 from .sweep import Ensemble, Job, Run, compute_all, train_all
 from .training import train, train_ensemble
 from .training_log import LayerLog, TrainingLog, read_log
@@ -26,6 +27,7 @@ __all__ = [
     "Recording",
     "Report",
     "Run",
+    "RunStore",
     "TrainingConfig",
     "TrainingLog",
     "TrainingRecord",

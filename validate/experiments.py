@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import operator
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -13,12 +14,14 @@ import numpy as np
 from ..errors import InvalidInput, check_choice, check_rng
 from .comparison import Report
 from .datasets import Dataset, load_mnist
+from .run_store import RunStore, as_store, using
 
 __all__ = ["experiments", "run"]
 
 _NAMES = (  # each is the function `run` of the module of that name
     "founding-question",
     "tail-off",
+    "gradient-balance",
     "conservation",
     "rescaling",
     "width",
@@ -42,6 +45,7 @@ def run(
     rng: np.random.Generator | int = 0,
     data: Dataset | None = None,
     progress: Callable[[int, int, str], None] | None = None,
+    cache: RunStore | str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> Report:
     """Run one experiment.
@@ -60,6 +64,9 @@ def run(
         What to train on; by default the MNIST of the package.
     progress : callable, optional
         Called as progress(done, total, what).
+    cache : path-like, "default" or RunStore, optional
+        Where finished runs are kept, so that the next call goes on from there: a folder, or the user's cache. By
+        default nothing is kept, for a library writes only where it is told to.
     **options
         Options of the experiment itself; None stands for its default.
 
@@ -72,6 +79,15 @@ def run(
     ------
     InvalidInput
         If there is no such experiment, scale or option, or a value is outside its range.
+    OutputError
+        If runs cannot be kept in `cache`.
+    JobError
+        If one run of the experiment fails, or its process dies. Those that are finished are kept.
+
+    Warns
+    -----
+    StoreWarning
+        If a kept run is damaged or was made by another version, or a finished run cannot be kept.
     """
     check_choice("experiment", name, _NAMES)
     check_choice("scale", scale, ["quick", "full"])
@@ -83,12 +99,13 @@ def run(
             raise InvalidInput(f"{name} has no option {option!r}; it has: {', '.join(allowed) or 'none'}")
     given = {option: value for option, value in options.items() if value is not None}
     check_rng(rng)
-    report: Report = experiment(
-        scale=scale,
-        n_jobs=n_jobs,
-        rng=rng if isinstance(rng, np.random.Generator) else operator.index(rng),
-        data=load_mnist() if data is None else data,
-        progress=progress,
-        **given,
-    )
+    with using(as_store(cache)):
+        report: Report = experiment(
+            scale=scale,
+            n_jobs=n_jobs,
+            rng=rng if isinstance(rng, np.random.Generator) else operator.index(rng),
+            data=load_mnist() if data is None else data,
+            progress=progress,
+            **given,
+        )
     return report

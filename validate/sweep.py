@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import textwrap
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import joblib
-import numpy as np
 
-from ..errors import check_count
-from .configuration import TrainingConfig
+from ..errors import DataError, InvalidInput, JobError, OutputError, StoreWarning, WeightDecayError, check_count
 from .datasets import Dataset
-from .mlp import Mlp
-from .record import Recording, TrainingRecord
-from .training import check_fit, checked_start, train_ensemble, train_marked
+from .record import TrainingRecord
+from .result_files import pack, unpack
+from .run_store import RunStore, identity, store_in_use, write
+from .training_jobs import Ensemble, Run
+from .workers import results
 
 __all__ = ["Ensemble", "Job", "Run", "compute_all", "train_all"]
 
@@ -29,84 +34,6 @@ class Job(Protocol[Result]):
 
     def start(self, data: Dataset) -> Result:
         """Compute the result: the same one whenever and wherever it is started."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """Describe one run of a sweep.
-
-    Parameters
-    ----------
-    config : TrainingConfig
-        What is trained.
-    seed : SeedSequence
-        Where the run's own random stream begins: starting it twice gives the same run.
-    record : Recording
-        What it writes down.
-    initial : Mlp, optional
-        The network to start from, in the place of one drawn as the configuration says.
-    """
-
-    config: TrainingConfig
-    seed: np.random.SeedSequence
-    record: Recording
-    initial: Mlp | None = None
-
-    def check(self, data: Dataset) -> None:
-        """Raise InvalidInput if the configuration does not fit the data."""
-        check_fit([self.config], data)
-        self.config.tabulate(data.n_train)
-        if self.initial is not None:
-            checked_start([self.config], [self.initial])
-
-    def start(self, data: Dataset) -> TrainingRecord:
-        """Train the network and return its record, marked if it diverged."""
-        rng = _generator(self.seed)
-        return train_marked(self.config, data, rng=rng, initial=self.initial, record=self.record)
-
-
-@dataclass(frozen=True)
-class Ensemble:
-    """Describe several networks of one shape that train in one vectorized run.
-
-    Parameters
-    ----------
-    configs : tuple of TrainingConfig
-        One for each network, as `train_ensemble` takes them.
-    seed : SeedSequence
-        Where the random stream begins.
-    record : Recording
-        What each network writes down.
-    batches : {"own", "shared"}
-        As in `train_ensemble`.
-    initial : tuple of Mlp, optional
-        For each network the one to start from.
-    """
-
-    configs: tuple[TrainingConfig, ...]
-    seed: np.random.SeedSequence
-    record: Recording
-    batches: str = "own"
-    initial: tuple[Mlp, ...] | None = None
-
-    def check(self, data: Dataset) -> None:
-        """Raise InvalidInput if the configurations do not go together or do not fit the data."""
-        check_fit(self.configs, data)
-        for config in self.configs:
-            config.tabulate(data.n_train)
-        if self.initial is not None:
-            checked_start(self.configs, self.initial)
-
-    def start(self, data: Dataset) -> list[TrainingRecord]:
-        """Train the networks and return their records, marked where one diverged."""
-        rng = _generator(self.seed)
-        batches, initial = self.batches, self.initial
-        return train_ensemble(self.configs, data, rng=rng, batches=batches, initial=initial, record=self.record)
-
-
-def _generator(seed: np.random.SeedSequence) -> np.random.Generator:
-    """Return a generator at the beginning of a stream, whatever has been spawned from the seed since."""
-    return np.random.default_rng(np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key))
 
 
 def compute_all(
@@ -142,23 +69,116 @@ def compute_all(
     ------
     InvalidInput
         If a job does not fit the data; found before anything is computed.
+    JobError
+        If a job fails, or a process dies while it does the same job twice; the message names the job.
+
+    Warns
+    -----
+    StoreWarning
+        If a kept result cannot be used, or a new one cannot be kept.
+
+    Notes
+    -----
+    Where finished runs are kept (`weightdecay.validate.run` has `cache`), a job whose result is there is not done, and
+    the process that does a job writes its result down at once: a sweep that is killed at any moment loses only what is
+    under way. Kept or not, a result passes through the form that a file has, so that it is the same to the last bit
+    wherever it comes from. A result is made of numbers, strings, None, arrays, and dataclasses of this package or of
+    the job's own module, in lists, tuples and dicts; a job of the same, and seed sequences. A job that holds a function
+    is done every time.
     """
     for job in jobs:
         job.check(data)
-    n_processes = min(joblib.cpu_count() if n_jobs is None else check_count("n_jobs", n_jobs), len(jobs))
-    parallel = joblib.Parallel(n_jobs=n_processes, return_as="generator")
-    results: list[Any] = []
+    store = store_in_use()
+    plans = [_plan(job, data, store) for job in jobs]
+    _warn(plan.unkept for plan in plans)
+    found = {} if store is None else _kept(plans, store)
+    missing = [number for number in range(len(jobs)) if number not in found]
+    names = [_name(jobs[number], number, len(jobs)) for number in missing]
+    calls = [(jobs[number], data, plans[number], name) for number, name in zip(missing, names, strict=True)]
+    n_processes = joblib.effective_n_jobs(-1) if n_jobs is None else check_count("n_jobs", n_jobs)
     if progress is not None:
-        progress(0, len(jobs), what)
-    for result in parallel(joblib.delayed(_start)(job, data) for job in jobs):
-        results.append(result)
-        if progress is not None:
-            progress(len(results), len(jobs), what)
-    return results
+        progress(len(found), len(jobs), what)
+    problems: set[str] = set()
+    with closing(results(_do, calls, names, max(1, min(n_processes, len(calls))))) as done:
+        for place, (result, problem) in done:
+            plan = plans[missing[place]]
+            found[missing[place]] = unpack(result, plan.home)[1] if isinstance(result, bytes) else result
+            _warn({problem} - problems)
+            problems.add(problem)
+            if progress is not None:
+                progress(len(found), len(jobs), what)
+    return [found[number] for number in range(len(jobs))]
 
 
-def _start(job: Job[Result], data: Dataset) -> Result:
-    return job.start(data)
+@dataclass(frozen=True)
+class _Plan:
+    """Say where the result of a job goes: its identity, the folder of the store, or why it is not kept."""
+
+    home: str
+    header: dict[str, Any] | None = None
+    folder: Path | None = None
+    unkept: str = ""
+
+
+def _plan(job: Job[Any], data: Dataset, store: RunStore | None) -> _Plan:
+    home = type(job).__module__
+    if store is None:
+        return _Plan(home)
+    try:
+        return _Plan(home, identity(job, data), store.folder)
+    except InvalidInput as problem:
+        return _Plan(home, unkept=f"a run is not kept: {problem}")
+
+
+def _kept(plans: Sequence[_Plan], store: RunStore) -> dict[int, Any]:
+    """Return the results that the store has, by the number of their job, and warn of files that cannot be used."""
+    found: dict[int, Any] = {}
+    problems: Counter[str] = Counter()
+    for number, plan in enumerate(plans):
+        if plan.header is not None:
+            try:
+                found[number] = store.fetch(plan.header, plan.home)
+            except KeyError:
+                continue
+            except DataError as problem:
+                problems[str(problem)] += 1
+    _warn(
+        f"{count} kept run{'s are' if count > 1 else ' is'} made again, of {store.folder}: {problem}"
+        for problem, count in problems.items()
+    )
+    return found
+
+
+def _warn(sentences: Iterable[str]) -> None:
+    """Warn once of each problem; the empty sentence is none."""
+    for sentence in dict.fromkeys(sentences):
+        if sentence:
+            warnings.warn(sentence, StoreWarning, stacklevel=4)
+
+
+def _do(job: Job[Any], data: Dataset, plan: _Plan, name: str) -> tuple[Any, str]:
+    """Do a job and keep its result; return the content of its file, or the bare result, and what went wrong."""
+    try:
+        result = job.start(data)
+    except WeightDecayError as problem:
+        problem.add_note(f"in {name}")
+        raise
+    except Exception as problem:
+        raise JobError(f"{name} failed with {type(problem).__name__}: {problem}") from problem
+    try:
+        content = pack(result, plan.header or {}, plan.home)
+    except InvalidInput as problem:
+        return result, f"a finished run is not kept: {problem}" if plan.header else ""
+    if plan.folder is not None and plan.header is not None:
+        try:
+            write(plan.folder, plan.header["key"], content)
+        except OutputError as problem:
+            return content, str(problem)
+    return content, ""
+
+
+def _name(job: Job[Any], number: int, n_jobs: int) -> str:
+    return f"run {number + 1} of {n_jobs}, {textwrap.shorten(repr(job), 160, placeholder=' ...')}"
 
 
 def train_all(

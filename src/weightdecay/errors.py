@@ -8,7 +8,11 @@ Every error that the package raises on purpose is one of these::
     ├── OutputError                      a file or folder that cannot be written
     ├── ProofError                       a step of a derivation that does not hold
     ├── DivergenceError (ArithmeticError)  a run whose weights left the finite numbers
-    └── IntegrationError                 a solver that could not reach the end
+    ├── IntegrationError                 a solver that could not reach the end
+    └── JobError                         a run of a sweep that failed, or whose process died
+
+What goes on all the same, but should be known, is told by a `StoreWarning` (UserWarning): finished runs that are not
+kept, or kept ones that cannot be used.
 
 The functions below check one value and return it, converted, so that a caller writes
 ``self.lr = check_positive("lr", lr)``.
@@ -30,8 +34,10 @@ __all__ = [
     "DivergenceError",
     "IntegrationError",
     "InvalidInput",
+    "JobError",
     "OutputError",
     "ProofError",
+    "StoreWarning",
     "WeightDecayError",
     "check_choice",
     "check_count",
@@ -111,6 +117,14 @@ class DivergenceError(WeightDecayError, ArithmeticError):
 
 class IntegrationError(WeightDecayError):
     """A solver that could not reach the end of its time span."""
+
+
+class JobError(WeightDecayError):
+    """A run of a sweep that failed, or whose process died; the text names the run."""
+
+
+class StoreWarning(UserWarning):
+    """Finished runs that are not kept, or kept ones that cannot be used; the runs are made all the same."""
 
 
 def _number(name: str, value: object, wanted: str) -> float:

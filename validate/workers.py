@@ -1,0 +1,101 @@
+"""Spread calls over processes of this machine, or over a cluster, and outlive those that die."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+import joblib
+from joblib.externals.loky import ProcessPoolExecutor
+
+from ..errors import JobError
+
+__all__ = ["results"]
+
+Calls = dict[int, tuple[Any, ...]]
+
+
+def results(
+    function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], names: Sequence[str], n_processes: int
+) -> Generator[tuple[int, Any], None, None]:
+    """Yield number and result of each call, in the order in which they finish.
+
+    Parameters
+    ----------
+    function : callable
+        What is called; it and its arguments travel to the processes by pickle.
+    calls : sequence of tuple
+        Arguments of each call.
+    names : sequence of str
+        What an error calls each of them.
+    n_processes : int
+        Number of processes; 1 calls in this one.
+
+    Raises
+    ------
+    JobError
+        If a process died in the same call twice: the second time that call was alone in it, so it is the culprit. All
+        other calls have been made then.
+
+    Notes
+    -----
+    When a process dies, joblib's pool is lost with all that was under way, and nothing tells who did it. What had not
+    finished is then called again, in processes that have one call each.
+    """
+    if not calls:
+        return
+    left: Calls = dict(enumerate(calls))
+    parallel = joblib.Parallel(n_jobs=n_processes, return_as="generator_unordered")
+    finished = parallel(joblib.delayed(_numbered)(number, function, *call) for number, call in enumerate(calls))
+    try:
+        for number, result in finished:
+            del left[number]
+            yield number, result
+        return
+    except BrokenProcessPool:
+        pass
+    finally:
+        finished.close()
+    died: dict[int, str] = {}
+    yield from _one_by_one(function, left, n_processes, died)
+    if died:
+        told = "; ".join(f"{names[number]}{how}" for number, how in sorted(died.items()))
+        raise JobError(
+            f"a process died twice in the same run: {told}; every other run is finished. Where memory is short, use "
+            "fewer processes; to see what happens, run it with one"
+        )
+
+
+def _numbered(number: int, function: Callable[..., Any], *call: Any) -> tuple[int, Any]:
+    return number, function(*call)
+
+
+def _one_by_one(
+    function: Callable[..., Any], left: Calls, n_processes: int, died: dict[int, str]
+) -> Iterator[tuple[int, Any]]:
+    """Make calls in processes that have one each, some at a time; note in `died` how a process ended that died."""
+    waiting = list(left.items())
+    idle: list[ProcessPoolExecutor] = []
+    busy: dict[Future[Any], tuple[ProcessPoolExecutor, int]] = {}
+    try:
+        while waiting or busy:
+            while waiting and len(busy) < n_processes:
+                number, call = waiting.pop(0)
+                executor = idle.pop() if idle else ProcessPoolExecutor(max_workers=1)
+                busy[executor.submit(function, *call)] = executor, number
+            for future in wait(busy, return_when=FIRST_COMPLETED).done:
+                executor, number = busy.pop(future)
+                problem = future.exception()
+                if isinstance(problem, BrokenProcessPool):
+                    executor.shutdown(kill_workers=True)
+                    found = re.search(r"exit codes? of the workers? (?:are|is) \{(.+?)\}", str(problem))
+                    died[number] = f" (it ended with {found[1]})" if found else ""
+                    continue
+                idle.append(executor)
+                yield number, future.result()
+    finally:
+        for executor in [*idle, *(executor for executor, _ in busy.values())]:
+            executor.shutdown(kill_workers=True)
