@@ -58,7 +58,12 @@ def epochs_of(n_steps: int, n_train: int, batch_size: int) -> int:
 
 
 def taken_steps(
-    config: TrainingConfig, data: Dataset, *, rng: np.random.Generator, n_steps: int | None = None
+    config: TrainingConfig,
+    data: Dataset,
+    *,
+    rng: np.random.Generator,
+    n_steps: int | None = None,
+    initial: Mlp | None = None,
 ) -> Iterator[TakenStep]:
     """Train a network as `train` does with this stream, and yield step by step.
 
@@ -72,6 +77,8 @@ def taken_steps(
         Source of the initial weights and of the order of the examples.
     n_steps : int, optional
         After how many steps to stop; by default all of the configuration.
+    initial : Mlp, optional
+        The network to start from, in the place of one drawn as the configuration says.
 
     Yields
     ------
@@ -97,7 +104,7 @@ def taken_steps(
     lr, weight_decay = (table[:, None] for table in config.tabulate(data.n_train))
     n_steps = len(lr) if n_steps is None else min(check_count("n_steps", n_steps, least=0), len(lr))
     for_weights, for_order = rng.spawn(2)
-    networks = Networks.start([config], [Mlp.initialize(config, for_weights)])
+    networks = Networks.start([config], [Mlp.initialize(config, for_weights) if initial is None else initial])
     kind = Workspace if networks.arithmetic is None else OptimizerWorkspace
     targets = np.eye(config.layers[-1])
     per_epoch = config.steps_per_epoch(data.n_train)
