@@ -17,6 +17,8 @@ __all__ = ["FigureModule", "all_ids", "ids", "make", "module", "references"]
 _OF_EXPERIMENTS = (  # in the order in which they are told
     "founding-question",
     "tail-off",
+    "rescaling",
+    "width",
 )
 _OF_THEORY: tuple[str, ...] = ()
 """Figures of no experiment that `figures` draws too: they need no data set."""

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import InvalidInput, check_count, check_positive, check_rng
+from .collapse_threshold import smooth_threshold
 from .comparison import Report
 from .configuration import TrainingConfig
 from .datasets import Dataset
 from .descent import Descent
+from .full_batch import living_examples
 from .provenance import provenance
 from .rescaling_comparisons import Sweep, comparisons, curves
-from .signal import linear_threshold
 from .sweep import compute_all
 
 __all__ = ["run"]
@@ -28,11 +29,10 @@ __all__ = ["run"]
 _LARGEST_SHARE = 0.4
 """Largest weight decay as a share of the value at which a linear network collapses: far from zero still."""
 _DECADES = 2
-_CENTRES = 5
-"""Weight decays at which the factor is asked for, evenly over the decades."""
-_PAIR = 1.25
-"""Ratio of the two weight decays between which the envelope relation takes a slope: over so little, twice the slope and
-the mean of the two sizes differ by a few thousandths, and the minimum must be known to a thousandth only."""
+_PER_DECADE = 4
+"""Weight decays in a decade: far enough apart for the minima at both ends to differ by far more than a minimizer leaves
+of them, near enough to interpolate sizes."""
+_NEAR_COLLAPSE = 0.9
 _FACTORS = tuple(float(factor) for factor in np.geomspace(0.25, 4.0, 49))
 
 _SGD_DECAY_PER_STEP = 2e-4
@@ -42,15 +42,15 @@ _SGD_BATCH_SIZE = 50
 
 @dataclass(frozen=True)
 class _Scale:
-    """Choose depths with their numbers of seeds, and iterations of the minimizer."""
+    """Choose depths with their numbers of seeds, and most steps of the minimizer."""
 
     seeds_by_depth: tuple[tuple[int, int], ...]
-    first_iterations: int
-    iterations: int
+    first_steps: int
+    steps: int
 
 
 _SCALES = {
-    "quick": _Scale(((2, 1),), 100, 40),
+    "quick": _Scale(((2, 1),), 120, 40),
     "full": _Scale(((2, 3), (3, 1)), 200, 80),
 }
 
@@ -79,7 +79,7 @@ def run(
     Returns
     -------
     Report
-        Factors of the fixed point at five weight decays, and sizes from the curve of the minimum.
+        Factors of the fixed point at nine weight decays, and sizes from the curve of the minimum.
 
     Raises
     ------
@@ -95,13 +95,13 @@ def run(
     """
     check_count("hidden", hidden)
     share = check_positive("largest_share", largest_share)
-    if share * _PAIR >= 0.9:
+    if share >= _NEAR_COLLAPSE:
         raise InvalidInput(
-            f"largest_share is {share:g}, but must be below {0.9 / _PAIR:g}: near the collapse no weights are left"
+            f"largest_share is {share:g}, but must be below {_NEAR_COLLAPSE:g}: near the collapse no weights are left"
         )
-    largest = share * linear_threshold(data)
-    centres = np.geomspace(largest / 10**_DECADES, largest, _CENTRES)
-    weight_decays = tuple(float(decay) for centre in centres for decay in (centre, _PAIR * centre))
+    largest = share * smooth_threshold(living_examples(data))
+    decays = np.geomspace(largest / 10**_DECADES, largest, _DECADES * _PER_DECADE + 1)
+    weight_decays = tuple(float(decay) for decay in decays)
     batch_size = min(_SGD_BATCH_SIZE, data.n_train)
     chosen = _SCALES[scale]
     depths = [depth for depth, n_seeds in chosen.seeds_by_depth for _ in range(n_seeds)]
@@ -118,13 +118,15 @@ def run(
             output="softmax",
             biases=False,
         )
-        return Descent(config, weight_decays, chosen.first_iterations, chosen.iterations, _FACTORS, seed)
+        return Descent(config, weight_decays, chosen.first_steps, chosen.steps, _FACTORS, seed)
 
     seeds = check_rng(rng).bit_generator.seed_seq.spawn(len(depths))  # type: ignore[attr-defined]
     jobs = [descent(depth, seed) for depth, seed in zip(depths, seeds, strict=True)]
     minima = compute_all(jobs, data, n_jobs=n_jobs, progress=progress, what="minimizing")
     sweeps = [
-        Sweep(depth, [found for found, its_depth in zip(minima, depths, strict=True) if its_depth == depth])
+        Sweep(
+            depth, _PER_DECADE, [found for found, its_depth in zip(minima, depths, strict=True) if its_depth == depth]
+        )
         for depth, _ in chosen.seeds_by_depth
     ]
     options = {"hidden": hidden, "largest_share": share}
@@ -140,10 +142,11 @@ def run(
             parameters={
                 **options,
                 "weight_decays": list(weight_decays),
+                "per_decade": _PER_DECADE,
                 "linear_threshold": largest / share,
                 "n_seeds": {str(depth): n_seeds for depth, n_seeds in chosen.seeds_by_depth},
-                "iterations": [chosen.first_iterations, chosen.iterations],
-                "unbalanced_share_of_decay": [found.slope.tolist() for found in minima],
+                "most_steps": [chosen.first_steps, chosen.steps],
+                "unrest": [found.unrest.tolist() for found in minima],
                 "seeds": [{"entropy": seed.entropy, "spawn_key": list(seed.spawn_key)} for seed in seeds],
             },
             data=data,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,43 +20,60 @@ __all__ = ["Sweep", "comparisons", "curves", "fixed_point"]
 Array = NDArray[np.float64]
 
 FACTOR_TOLERANCE = 0.02
-"""Of the factor: what a minimizer leaves unbalanced after some dozens of iterations at each weight decay."""
+"""Of the factor: what a minimizer leaves unbalanced after some dozens of steps at each weight decay."""
 ENVELOPE_TOLERANCE = 0.03
-"""Of the size: a slope between two minima, each known to a thousandth or two."""
+"""Of the size: a slope between two minima, each of them known to about a hundredth of their difference."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """Hold the sweeps of one network that differ in their seed alone; weight decays come in pairs of neighbours.
+    """Hold the sweeps of one network that differ in their seed alone.
 
     Parameters
     ----------
     depth : int
         Layers of weights.
+    per_decade : int
+        Weight decays in a decade, over which they are spread evenly.
     minima : sequence of Minima
         One for each seed.
     """
 
     depth: int
+    per_decade: int
     minima: Sequence[Minima]
 
     @property
     def weight_decay(self) -> Array:
-        """Weight decays, those of a pair beside each other."""
+        """Weight decays, rising."""
         return self.minima[0].weight_decay
-
-    @property
-    def centres(self) -> range:
-        """Places of the first of each pair."""
-        return range(0, len(self.weight_decay), 2)
 
     def norm_squared(self, place: int) -> Array:
         """Return the squared norm of a layer, the mean over layers, for each seed."""
         return np.array([found.norm_squared[place].mean() for found in self.minima])
 
-    def total(self, place: int) -> Array:
-        """Return the squared norm of the whole network, for each seed."""
-        return np.array([found.norm_squared[place].sum() for found in self.minima])
+    def between(self, place: int) -> Array:
+        """Return the squared norm of the whole network, the mean over the decays from one to the next, for each seed.
+
+        Sizes are interpolated by a cubic spline in logarithms.
+        """
+        x = np.log(self.weight_decay)
+        fine = np.linspace(self.weight_decay[place], self.weight_decay[place + 1], 201)
+        splines = [CubicSpline(x, np.log(found.norm_squared.sum(axis=1))) for found in self.minima]
+        areas = [np.trapezoid(np.exp(spline(np.log(fine))), fine) for spline in splines]
+        return np.array(areas) / (fine[-1] - fine[0])
+
+    def from_curve(self, place: int) -> Array:
+        """Return the same from the minimum of the regularized cost at both decays, for each seed."""
+        lowest = [found.cost + found.weight_decay / 2 * found.norm_squared.sum(axis=1) for found in self.minima]
+        values: Array = derive("envelope").numeric(
+            "norm_squared_from_curve",
+            minimum_below=np.array([curve[place] for curve in lowest]),
+            minimum_above=np.array([curve[place + 1] for curve in lowest]),
+            weight_decay_below=self.weight_decay[place],
+            weight_decay_above=self.weight_decay[place + 1],
+        )
+        return values
 
 
 def fixed_point(minima: Minima, place: int, weight_decay: float) -> float:
@@ -101,38 +119,46 @@ def comparisons(sweep: Sweep) -> list[Comparison]:
     -------
     list of Comparison
     """
+    return [*_factors(sweep), *_envelope(sweep), *_extrapolated(sweep), *_equal_norms(sweep)]
+
+
+def _factors(sweep: Sweep) -> list[Comparison]:
+    return [
+        over_seeds(
+            f"factor at which the network trained with weight decay {decay:.3g} would rest, depth {sweep.depth}",
+            1.0,
+            [fixed_point(minima, place, float(decay)) for minima in sweep.minima],
+            "one run's outputs",
+            "a minimum is its own fixed point; the deviation is what the minimizer leaves",
+            tolerance=FACTOR_TOLERANCE,
+            key=f"factor {place} depth {sweep.depth}",
+        )
+        for place, decay in enumerate(sweep.weight_decay)
+    ]
+
+
+def _envelope(sweep: Sweep) -> list[Comparison]:
+    return [
+        over_seeds(
+            f"squared norm of all layers, mean over weight decays from {below:.3g} to {above:.3g}, depth "
+            f"{sweep.depth}, from the minimum of the regularized cost at both ends",
+            sweep.from_curve(place),
+            sweep.between(place),
+            "loss curve",
+            "exact at minima; the minimizer's remainder and the interpolation of sizes are left",
+            unit="weight²",
+            tolerance=ENVELOPE_TOLERANCE,
+            key=f"envelope {place} depth {sweep.depth}",
+        )
+        for place, (below, above) in enumerate(pairwise(sweep.weight_decay))
+    ]
+
+
+def _extrapolated(sweep: Sweep) -> list[Comparison]:
+    """Compare the size at one decay with what the outputs at a tenth of it, rescaled, would give."""
     found = []
-    for place in sweep.centres:
-        decay = float(sweep.weight_decay[place])
-        found.append(
-            over_seeds(
-                f"factor at which the network trained with weight decay {decay:.3g} would rest, depth {sweep.depth}",
-                1.0,
-                [fixed_point(minima, place, decay) for minima in sweep.minima],
-                "one run's outputs",
-                "a minimum is its own fixed point; the deviation is what the minimizer leaves",
-                tolerance=FACTOR_TOLERANCE,
-                key=f"factor {place // 2} depth {sweep.depth}",
-            )
-        )
-    for place in sweep.centres:
-        below, above = (float(decay) for decay in sweep.weight_decay[place : place + 2])
-        found.append(
-            over_seeds(
-                f"squared norm of all layers between weight decays {below:.3g} and {above:.3g}, "
-                f"depth {sweep.depth}, from the minimum of the regularized cost at both",
-                _from_curve(sweep, place),
-                (sweep.total(place) + sweep.total(place + 1)) / 2,
-                "loss curve",
-                "exact for neighbours; the finite step and the minimizer's remainder are left",
-                unit="weight²",
-                tolerance=ENVELOPE_TOLERANCE,
-                key=f"envelope {place // 2} depth {sweep.depth}",
-            )
-        )
-    per_decade = _per_decade(sweep)
-    for place in sweep.centres[per_decade:]:
-        start = place - 2 * per_decade
+    for start in range(0, len(sweep.weight_decay) - sweep.per_decade, sweep.per_decade // 2 or 1):
+        place = start + sweep.per_decade
         below, above = float(sweep.weight_decay[start]), float(sweep.weight_decay[place])
         factors = np.array([fixed_point(minima, start, above) for minima in sweep.minima])
         found.append(
@@ -144,46 +170,27 @@ def comparisons(sweep: Sweep) -> list[Comparison]:
                 "one run's outputs",
                 "told: another decay changes the directions too, which rescaling holds",
                 unit="weight²",
-                key=f"extrapolated {place // 2} depth {sweep.depth}",
-            )
-        )
-    for layer in range(1, sweep.depth):
-        place = sweep.centres[0]
-        found.append(
-            over_seeds(
-                f"squared norm of layer {layer + 2} at weight decay {sweep.weight_decay[place]:.3g}, depth "
-                f"{sweep.depth}, if it were that of layer 2",
-                [minima.norm_squared[place, 0] for minima in sweep.minima],
-                [minima.norm_squared[place, layer] for minima in sweep.minima],
-                "the other layer's size",
-                "told: equal at a minimum; the slowest thing for a minimizer to bring about",
-                unit="weight²",
-                key=f"equal norms layer {layer + 2} depth {sweep.depth}",
+                key=f"extrapolated {place} depth {sweep.depth}",
             )
         )
     return found
 
 
-def _from_curve(sweep: Sweep, place: int) -> Array:
-    """Return the squared norm of the network from the regularized minimum at a pair of decays, for each seed."""
-    minimum = [
-        [found.cost[k] + found.weight_decay[k] / 2 * found.norm_squared[k].sum() for found in sweep.minima]
-        for k in (place, place + 1)
+def _equal_norms(sweep: Sweep) -> list[Comparison]:
+    """Compare the layers with each other at the smallest decay, where they take longest to become equal."""
+    return [
+        over_seeds(
+            f"squared norm of layer {layer + 2} at weight decay {sweep.weight_decay[0]:.3g}, depth {sweep.depth}, if "
+            "it were that of layer 2",
+            [minima.norm_squared[0, 0] for minima in sweep.minima],
+            [minima.norm_squared[0, layer] for minima in sweep.minima],
+            "the other layer's size",
+            "told: equal at a minimum; the slowest thing for a minimizer to bring about",
+            unit="weight²",
+            key=f"equal norms layer {layer + 2} depth {sweep.depth}",
+        )
+        for layer in range(1, sweep.depth)
     ]
-    values: Array = derive("envelope").numeric(
-        "norm_squared_from_curve",
-        minimum_below=np.array(minimum[0]),
-        minimum_above=np.array(minimum[1]),
-        weight_decay_below=sweep.weight_decay[place],
-        weight_decay_above=sweep.weight_decay[place + 1],
-    )
-    return values
-
-
-def _per_decade(sweep: Sweep) -> int:
-    """Return the number of centres in a decade."""
-    ratio = sweep.weight_decay[2] / sweep.weight_decay[0]
-    return max(1, round(1 / math.log10(ratio)))
 
 
 def curves(sweep: Sweep) -> list[Curve]:
@@ -210,7 +217,7 @@ def curves(sweep: Sweep) -> list[Curve]:
         found.append(Curve(name, panel, kind, x, y, x_name, "1", y_name, y_unit, error))  # type: ignore[arg-type]
 
     shown = np.abs(np.log(first.factor)) < math.log(2.01)
-    for place in sweep.centres:
+    for place in range(0, len(sweep.weight_decay), sweep.per_decade // 2 or 1):
         decay = float(sweep.weight_decay[place])
         pull = first.gap_at_factor[place] / (decay * first.norm_squared[place].mean() * first.factor**2)
         add(f"λ = {decay:.3g}", balance, "theory", first.factor[shown], pull[shown], "pull over decay", "1")
@@ -220,15 +227,15 @@ def curves(sweep: Sweep) -> list[Curve]:
             "pull over decay", "1",
         )  # fmt: skip
     decays = sweep.weight_decay
-    middles = np.sqrt(decays[0::2] * decays[1::2])
+    middles = np.sqrt(decays[:-1] * decays[1:])
     measured = np.array([sweep.norm_squared(place) for place in range(len(decays))]).T
     gap = np.mean([minima.entropy_loss_gap for minima in sweep.minima], axis=0)
     held = derive("equal-pull").numeric("norm_squared_without_noise", entropy_loss_gap=gap, weight_decay=decays)
-    envelope = np.mean([_from_curve(sweep, place) for place in sweep.centres], axis=1) / sweep.depth
+    envelope = np.mean([sweep.from_curve(place) for place in range(len(middles))], axis=1) / sweep.depth
     what, unit = "squared norm of a layer", "weight^2"
     add("gap over weight decay", size, "theory", decays, held, what, unit)
-    add("slope of the minimum", size, "simulation", middles, envelope, what, unit)
-    start = sweep.centres[len(sweep.centres) // 2]
+    add("slope of the minimum", size, "theory", middles, envelope, what, unit)
+    start = len(decays) // 2
     factors = np.array([fixed_point(first, start, float(decay)) for decay in decays])
     rigid = factors**2 * first.norm_squared[start].mean()
     known = np.isfinite(rigid)

@@ -21,7 +21,7 @@ from .provenance import provenance
 from .record import Recording
 from .sweep import Run, train_all
 from .tail_off_comparisons import TOLERANCE, WITHIN, Rest, comparisons, curves
-from .training import raise_if_diverged
+from .training import check_fit, raise_if_diverged
 
 __all__ = ["run"]
 
@@ -105,6 +105,7 @@ def run(
         initialization="large",
     )
     lr, weight_decay = (float(table[0]) for table in config.tabulate(data.n_train))
+    check_fit([config], data)
     first = _first_epoch(config, data, lr, weight_decay)
     seeds = check_rng(rng).bit_generator.seed_seq.spawn(chosen.n_seeds)  # type: ignore[attr-defined]
     runs = [Run(config, each, Recording(evaluate=())) for each in seeds]

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import InvalidInput, check_count, check_positive, check_rng
+from .collapse_threshold import smooth_threshold
 from .comparison import Report
 from .configuration import TrainingConfig
 from .datasets import Dataset
+from .full_batch import living_examples
 from .provenance import provenance
 from .record import Recording
-from .signal import linear_threshold
 from .sweep import Run, train_all
 from .training import raise_if_diverged
 from .width_comparisons import SLOPE_FROM, Runs, comparisons, curves
@@ -98,7 +99,7 @@ def run(
             f"largest_width is {widest}, but a slope needs two widths of {', '.join(map(str, chosen.relu_widths))} "
             f"from {SLOPE_FROM} on; raise it"
         )
-    weight_decay = share * linear_threshold(data)
+    weight_decay = share * smooth_threshold(living_examples(data))
     batch_size = min(_BATCH_SIZE, data.n_train)
 
     def config(activation: str, hidden: int, time_constants: int) -> TrainingConfig:
@@ -150,6 +151,7 @@ def run(
                 "lr": _DECAY_PER_STEP / weight_decay,
                 "batch_size": batch_size,
                 "n_seeds": chosen.n_seeds,
+                "slope_from": SLOPE_FROM,
                 "epochs": {each.config.activation: each.config.epochs for each in runs},
                 "seeds": [dict(record.seed) for record in records],
             },
