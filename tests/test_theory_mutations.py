@@ -1,12 +1,16 @@
 """Change any formula of any derivation, and its proof has to fail."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import sympy as sp
 
 from weightdecay import theory
 from weightdecay.errors import ProofError
+
+PAGE = (Path(__file__).parent.parent / "theory" / "DERIVATIONS.md").read_text("utf-8")
 
 
 def _coefficient(side):
@@ -56,6 +60,14 @@ KINDS = {
     "symbol": _swapped,
     "last term": _last_term,
     "lost term": _lost_term,
+}
+
+
+EDGE = {
+    sp.StrictLessThan: sp.LessThan,
+    sp.LessThan: sp.StrictLessThan,
+    sp.StrictGreaterThan: sp.GreaterThan,
+    sp.GreaterThan: sp.StrictGreaterThan,
 }
 
 
@@ -114,7 +126,10 @@ def _survivors(original):
         parts[place] = replace(part, stable=sp.Not(part.stable))
         yield "stability reversed", replace(original, stability=tuple(parts)), unproven
     for place, condition in enumerate(original.conditions):
-        for kind, changed in mutants(condition.relation) if condition.proof else ():
+        for kind, changed in (
+            *mutants(condition.relation),
+            ("edge", EDGE[condition.relation.func](*condition.relation.args)),
+        ):
             conditions = list(original.conditions)
             conditions[place] = replace(condition, relation=changed)
             yield f"condition, {kind}: {changed}", replace(original, conditions=tuple(conditions)), unproven
@@ -130,6 +145,15 @@ def test_the_equation_is_proven_and_not_assumed(name):
     claim = theory.derive(name)
     ways = {step.proof.how for step in claim.steps if step.expression == claim.equation}
     assert ways - {"premise", "definition"}
+
+
+@pytest.mark.parametrize("name", theory.names())
+def test_every_condition_is_proven_and_none_can_be_lost(name):
+    claim = theory.derive(name)
+    assert all(condition.proof for condition in claim.conditions)
+    entry = PAGE.split(f'<a id="{name}"></a>')[1].split("| result |")[0]
+    listed = re.findall(r"^- (?!\$)(.*)$|^- \$[^$]+\$: (.*)\.$", entry, flags=re.MULTILINE)
+    assert [sentence for _, sentence in listed if sentence] == [part.sentence for part in claim.conditions]
 
 
 @pytest.mark.parametrize("name", theory.names())

@@ -8,7 +8,6 @@ from typing import Any
 import sympy as sp
 
 from .derivation import Derivation, Step, by_derivation, derivation, derive
-from .evaluation import Condition
 from .green_kubo import BARE, MANY_WEIGHTS
 from .nonlinear_optimizers import (
     BETA1,
@@ -17,6 +16,7 @@ from .nonlinear_optimizers import (
 from .notation import quantity, symbols_of
 from .proofs import difference, equation, premise, proof
 from .unequal_gradients import UNEQUAL, UNEQUAL_SIZES, unequal_steps
+from .validity import forgets
 
 __all__ = ["adam_coupled"]
 
@@ -25,7 +25,7 @@ _stationary, _angle, _momentum, _unit_power = symbols_of(
     "norm_squared_stationary angular_update momentum unit_gradient_power"
 )
 _EPS = _lr * _weight_decay
-_BETAS = tuple(Condition(line.symbol < 1, "otherwise the average never forgets a gradient") for line in (BETA1, BETA2))
+_BETAS = tuple(forgets(line.symbol) for line in (BETA1, BETA2))
 
 
 @derivation("optimizer-adam-coupled")

@@ -9,7 +9,6 @@ import numpy as np
 import sympy as sp
 
 from .derivation import Derivation, Step, by_derivation, derivation, derive
-from .evaluation import Condition
 from .green_kubo import (
     BARE,
     CORRELATION_SUM,
@@ -18,7 +17,6 @@ from .green_kubo import (
     MANY_WEIGHTS,
     NORM_SQUARED_LEADING,
     ONE_MINUS_COSINE,
-    STABLE,
     SUMMED_LAG,
     UPDATE_POWER,
 )
@@ -33,6 +31,7 @@ from .nonlinear_optimizers import (
 )
 from .notation import quantity, symbols_of
 from .proofs import by_substitution, definition, equation, premise, proof
+from .validity import STABLE, forgets
 
 __all__ = ["adamw", "rmsprop", "second_moment"]
 
@@ -41,7 +40,7 @@ _stationary, _angle, _momentum = symbols_of("norm_squared_stationary angular_upd
 _EPS = _lr * _weight_decay
 _power, _sum, _turn = UPDATE_POWER.symbol, CORRELATION_SUM.symbol, ONE_MINUS_COSINE.symbol
 _CORRECTION = quantity("norm_squared_correction", "c_{R}", "c_R", "1", "relative first correction to it", real=True)
-_BETAS = tuple(Condition(line.symbol < 1, "otherwise the average never forgets a gradient") for line in (BETA1, BETA2))
+_BETAS = tuple(forgets(line.symbol) for line in (BETA1, BETA2))
 
 
 @derivation("second-moment-fluctuation")
@@ -326,7 +325,7 @@ def rmsprop() -> Derivation:
         steps=steps,
         equation=found["size"],
         results={str(found[key].lhs): found[key].rhs for key in ("size", "cosine", "angle", "size-leading")},
-        conditions=(Condition(smoothing < 1, "otherwise the average never forgets a gradient"), STABLE),
+        conditions=(forgets(smoothing), STABLE),
         references=("kosson2023",),
         quantities=(*GREEN_KUBO, NORM_SQUARED_LEADING, first, power, SMOOTHING),
     )

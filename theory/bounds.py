@@ -11,6 +11,7 @@ from .derivation import Derivation, Step, by_derivation, derivation
 from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import definition, difference, equation, premise, proof
+from .validity import exactly_where
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
@@ -90,7 +91,13 @@ def _envelope() -> Derivation:
         steps=steps,
         equation=found["envelope"],
         results={"norm_squared_from_curve": found["sizes"].rhs},
-        conditions=(Condition(decay_high.symbol > decay_low.symbol, "the curve needs two different decays, in order"),),
+        conditions=(
+            Condition(
+                decay_high.symbol > decay_low.symbol,
+                "the curve needs two different decays, in order",
+                exactly_where("the way along the curve", decay_high.symbol - decay_low.symbol),
+            ),
+        ),
         references=("weightdecay",),
         quantities=(weight, minimum, loss, norm, place, sizes, low, high, decay_low, decay_high),
     )

@@ -22,10 +22,10 @@ from .charges import (
     separable,
 )
 from .derivation import Derivation, Stability, Step
-from .evaluation import Condition
 from .notation import symbols_of
 from .proofs import definition, difference, equation, premise, proof
 from .ranges import added, by_range, expanded, name_of
+from .validity import KEEPS_PART
 
 if TYPE_CHECKING:
     from .symmetry import Symmetry
@@ -35,7 +35,6 @@ __all__ = ["charge_steps", "finish"]
 _lr, _weight_decay, _time = symbols_of("lr weight_decay time")
 _EPS = _lr * _weight_decay
 _LEFT = 1 - _EPS
-_STABLE = Condition(_EPS < 1, "a step must leave something of the weight (lower the learning rate or the decay)")
 
 _charge, _start, _next, _stationary, _factor, _rate, _of_gradient, _undecayed, _work, _ = (
     line.symbol for line in LINES
@@ -89,7 +88,7 @@ def finish(symmetry: Symmetry, steps: list[Step]) -> Derivation:
         )
         if closed
         else (),
-        conditions=(_STABLE,),
+        conditions=(KEEPS_PART,),
         zero_allowed=frozenset({"weight_decay"}),
         references=symmetry.references,
         quantities=(*LINES, *symmetry.own_quantities(_unnamed(symmetry))),

@@ -298,7 +298,7 @@ class Derivation:
             f"{name} of {self.name}",
             self.results[name],
             values,
-            conditions=self.conditions,
+            conditions=tuple(part for part in self.conditions if not part.of or name in part.of),
             zero_allowed=self.zero_allowed,
         )
 

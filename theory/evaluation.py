@@ -41,7 +41,9 @@ class Condition:
         Why, as a clause: "beyond it a step of decay turns the weights round".
     proof : Proof, optional
         How the condition is verified. Its residual gets the relation, and the steps of the derivation by key with the
-        conjunction of all its conditions as "conditions". Without one the condition says where the authors looked.
+        conjunction of all its conditions as "conditions". Every condition of the package's own derivations has one.
+    of : tuple of str, optional
+        Names of the results that it is about; all if left out.
 
     Raises
     ------
@@ -52,6 +54,7 @@ class Condition:
     relation: Any
     sentence: str
     proof: Proof | None = field(default=None, compare=False, repr=False)
+    of: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse text, which SymPy would evaluate."""

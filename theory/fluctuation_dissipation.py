@@ -11,6 +11,7 @@ from .derivation import Derivation, Step, derivation
 from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import by_summation, definition, difference, equation, premise, proof
+from .validity import exactly_where, forgets
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
@@ -132,8 +133,12 @@ def _heavy_ball_balance() -> Derivation:
         },
         fixed_points=({work.symbol: found["balance"].rhs},),
         conditions=(
-            Condition(_momentum < 1, "a buffer with momentum 1 or more never forgets"),
-            Condition(_dampening < 1, "with dampening 1 no gradient enters the buffer"),
+            forgets(_momentum, "a buffer with momentum 1 or more never forgets"),
+            Condition(
+                _dampening < 1,
+                "with dampening 1 no gradient enters the buffer",
+                exactly_where("what enters of a gradient", 1 - _dampening),
+            ),
         ),
         zero_allowed=frozenset({"momentum", "buffer_power"}),
         references=("yaida2018",),

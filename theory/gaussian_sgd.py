@@ -8,9 +8,9 @@ from typing import Any
 import sympy as sp
 
 from .derivation import Derivation, Stability, Step, derivation, derive
-from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import difference, equation, premise, proof
+from .validity import KEEPS_PART
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
@@ -18,7 +18,6 @@ _lr, _weight_decay, _n_weights, _n_steps = symbols_of("lr weight_decay n_weights
 _norm_squared, _stationary, _unit_power = symbols_of("norm_squared norm_squared_stationary unit_gradient_power")
 _EPS = _lr * _weight_decay
 _LEFT = 1 - _EPS
-_STABLE = Condition(_EPS < 1, "a step must leave something of the weight (lower the learning rate or the decay)")
 
 _LINES = (
     quantity(
@@ -189,7 +188,7 @@ def _gaussian_sgd() -> Derivation:
         stability=(
             Stability(_variance, "map", 0, _LEFT**2, sp.true, "The variance returns by the factor (1 − ηλ)² per step."),
         ),
-        conditions=(_STABLE,),
+        conditions=(KEEPS_PART,),
         references=("mandt2017", "cox1985"),
         quantities=_LINES,
     )

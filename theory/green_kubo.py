@@ -11,6 +11,7 @@ from .derivation import Derivation, Step, derivation
 from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import by_putting_back, by_substitution, definition, equation, premise, proof
+from .validity import STABLE, exactly_where
 
 __all__ = ["arcsine_law", "green_kubo"]
 
@@ -38,7 +39,6 @@ NORM_SQUARED_LEADING = quantity(
 )
 SUMMED_LAG = quantity("lag", "k", "k", "1", "steps between two updates", positive=True, integer=True)
 GREEN_KUBO = (UPDATE_POWER, CORRELATION_SUM, CORRELATION_TIME, ONE_MINUS_COSINE)
-STABLE = Condition(_EPS < 2, "outside this region of stability the weights grow without bound")
 GAUSSIAN = "Gradients are Gaussian white noise, with any standard deviation in each weight."
 BARE = "The small constant in the denominator is negligible, and bias corrections have died out."
 MANY_WEIGHTS = "There are many weights, so that angles are close to their mean."
@@ -299,7 +299,13 @@ def arcsine_law() -> Derivation:
         steps=steps,
         equation=steps[-1].expression,
         results={"sign_correlation": steps[-1].expression.rhs},
-        conditions=(Condition(rho.symbol**2 <= 1, "a correlation lies from -1 to 1"),),
+        conditions=(
+            Condition(
+                rho.symbol**2 <= 1,
+                "a correlation lies from -1 to 1",
+                exactly_where("the determinant of the covariances of two such numbers", 1 - rho.symbol**2, zero=True),
+            ),
+        ),
         references=("price1958",),
         quantities=(rho, between, opposite, signs, direction),
     )

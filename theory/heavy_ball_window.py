@@ -16,6 +16,7 @@ from .derivation import Derivation, Step, derivation, derive
 from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import definition, difference, equation, proof
+from .validity import exactly_where
 from .window_sums import (
     DECAY_PULL,
     END,
@@ -241,7 +242,13 @@ def _heavy_ball_window() -> Derivation:
         "Heavy-ball SGD in PyTorch's form; the decay goes into the gradient before the buffer (coupled).",
         steps,
         {"decay_pull": "balance", "work": "work", "noise_term": "noise-term", "boundary_term": "boundary-term"},
-        conditions=(Condition(_dampening < 1, "with dampening 1 no gradient enters the buffer"),),
+        conditions=(
+            Condition(
+                _dampening < 1,
+                "with dampening 1 no gradient enters the buffer",
+                exactly_where("what enters of a gradient", 1 - _dampening),
+            ),
+        ),
         quantities=(
             power,
             work,

@@ -11,6 +11,7 @@ from .derivation import Derivation, Step, derivation
 from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import equation, premise, proof
+from .validity import exactly_where
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
@@ -117,7 +118,11 @@ def _layer_split() -> Derivation:
             "penalty_slope": found["slope"].rhs,
             "penalty_bend": found["bend"].rhs,
         },
-        conditions=(Condition(depth >= 2, "one layer alone shares nothing"),),
+        conditions=(
+            Condition(
+                depth >= 2, "one layer alone shares nothing", exactly_where("the number of other layers", depth - 1)
+            ),
+        ),
         references=("srebro2004", "arora2018"),
         quantities=(_MODE, _LAYER, _SIZE, _PENALTY, _SLOPE, _BEND, _STRETCH, _SPLIT),
     )

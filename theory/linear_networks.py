@@ -11,6 +11,7 @@ from .derivation import Derivation, Stability, Step, derivation
 from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import by_differentiation, difference, equation, premise, proof
+from .validity import exactly_where
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
@@ -333,7 +334,11 @@ def _depth_transition() -> Derivation:
             ),
         ),
         conditions=(
-            Condition(_depth >= 3, "with two layers the transition is continuous: see the derivation soft-threshold"),
+            Condition(
+                _depth >= 3,
+                "with two layers the transition is continuous: see the derivation soft-threshold",
+                exactly_where("the power of the mode by which decay is less at large modes, 1 − 2/L,", 1 - 2 / _depth),
+            ),
         ),
         references=("ziyin2022", "ziyinueda2022", "saxe2014"),
         quantities=(_SIGNAL, _MODE, *marks, loss, at_zero, factor, beyond, curve_slope, bend),

@@ -11,6 +11,7 @@ from .derivation import Derivation, Step, derivation
 from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import by_substitution, by_summation, definition, difference, equation, premise, proof
+from .validity import exactly_where, forgets
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
@@ -218,10 +219,14 @@ def _heavy_ball_measured_power() -> Derivation:
         equation=found["power-recursion"],
         results={str(found[key].lhs): found[key].rhs for key in keys},
         conditions=(
-            Condition(_momentum < 1, "a buffer with momentum 1 or more never forgets"),
+            forgets(_momentum, "a buffer with momentum 1 or more never forgets"),
             Condition(
                 _lr * _weight_decay < 2 * (1 + _momentum),
                 "outside this region of stability the weights grow without bound",
+                exactly_where(
+                    "the denominator (1 − B)(1 − μB) + ηλB of the weights' filter, at B = −1,",
+                    2 * (1 + _momentum) - _lr * _weight_decay,
+                ),
             ),
         ),
         zero_allowed=frozenset({"momentum"}),

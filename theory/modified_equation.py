@@ -11,6 +11,7 @@ from .derivation import Derivation, Step, derivation
 from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import by_series, definition, equation, premise, proof
+from .validity import exactly_where
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
@@ -127,7 +128,13 @@ def _modified_equation() -> Derivation:
         steps=steps,
         equation=found["modified"],
         results={"rate_modified": found["rate"].rhs, "rate_exact": found["exact"].rhs, "pull": found["pull"].rhs},
-        conditions=(Condition(_lr * pull < 1, "beyond it steps overshoot and no flow goes along with them"),),
+        conditions=(
+            Condition(
+                _lr * pull < 1,
+                "beyond it steps overshoot and no flow goes along with them",
+                exactly_where("what a step leaves of the distance", 1 - _lr * pull),
+            ),
+        ),
         zero_allowed=frozenset({"weight_decay"}),
         references=("li2017",),
         quantities=_LINES,

@@ -8,10 +8,10 @@ from typing import Any
 import sympy as sp
 
 from .derivation import Derivation, Step, derivation
-from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import definition, difference, equation, premise, proof
 from .ranges import by_range
+from .validity import forgets
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
@@ -19,7 +19,7 @@ _lr, _weight_decay, _momentum, _n_weights = symbols_of("lr weight_decay momentum
 _EPS = _lr * _weight_decay
 _i = sp.Symbol("i", integer=True)
 _BLOCK = (_i, 1, _n_weights)
-_KEPT = Condition(_momentum < 1, "a buffer with momentum 1 or more never forgets")
+_KEPT = forgets(_momentum, "a buffer with momentum 1 or more never forgets")
 
 _LINES = (
     quantity("weight", "w", "w", "weight", "a weight", real=True),

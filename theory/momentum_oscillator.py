@@ -8,15 +8,15 @@ from typing import Any
 import sympy as sp
 
 from .derivation import Derivation, Step, derivation, derive
-from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import by_limit, definition, difference, equation, premise, proof
+from .validity import forgets
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
 _lr, _weight_decay, _momentum, _time = symbols_of("lr weight_decay momentum time")
 _i = sp.Symbol("i", integer=True)
-_KEPT = Condition(_momentum < 1, "a buffer with momentum 1 or more never forgets")
+_KEPT = forgets(_momentum, "a buffer with momentum 1 or more never forgets")
 
 _LINES = (
     quantity("weight", "w", "w", "weight", "a weight", real=True),

@@ -14,12 +14,12 @@ from .green_kubo import (
     GREEN_KUBO,
     MANY_WEIGHTS,
     NORM_SQUARED_LEADING,
-    STABLE,
     UPDATE_POWER,
 )
 from .nonlinear_optimizers import N_COLUMNS, N_ROWS
 from .notation import quantity, symbols_of
 from .proofs import definition, equation, premise, proof
+from .validity import STABLE
 
 __all__ = ["muon"]
 

@@ -11,6 +11,7 @@ from .derivation import Derivation, Step, by_derivation, derivation, derive
 from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import by_limit, by_putting_back, by_substitution, definition, equation, premise, proof
+from .validity import KEEPS_PART, exactly_where
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
@@ -19,7 +20,6 @@ _lr, _weight_decay, _gradient_power, _radial_pull, _n_weights, _classes = symbol
 )
 _gap, _stationary, _rms = symbols_of("entropy_loss_gap norm_squared_stationary rms")
 _EPS = _lr * _weight_decay
-_STABLE = Condition(_EPS < 1, "a step must leave something of the weight (lower the learning rate or the decay)")
 
 
 def _chain_rule(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -220,8 +220,12 @@ def _equal_pull() -> Derivation:
         },
         fixed_points=({_stationary: found["stationary"].rhs},),
         conditions=(
-            _STABLE,
-            Condition(_gap >= 0, "only an under-confident network, with more entropy than loss, holds weights up"),
+            KEEPS_PART,
+            Condition(
+                _gap >= 0,
+                "only an under-confident network, with more entropy than loss, holds weights up",
+                exactly_where("the squared norm at rest", _gap / _weight_decay, zero=True),
+            ),
         ),
         zero_allowed=frozenset({"gradient_power", "gradient_power_other_layer"}),
         references=("weightdecay", "du2018", "nielsen2015"),
@@ -326,7 +330,7 @@ def _equal_pull_with_biases() -> Derivation:
         equation=found["pull"],
         results={"norm_squared_stationary": found["stationary"].rhs, "radial_pull": found["pull"].rhs},
         fixed_points=({_radial_pull: found["pull"].rhs},),
-        conditions=(_STABLE,),
+        conditions=(KEEPS_PART,),
         zero_allowed=frozenset({"gradient_power", "bias_gradient_power"}),
         references=("weightdecay", "du2018"),
         quantities=(biases, power, scale, loss),

@@ -14,6 +14,7 @@ from .derivation import Derivation, Step, by_derivation, derivation, derive
 from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import equation, premise, proof
+from .validity import exactly_where
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
@@ -25,7 +26,11 @@ _EPS = quantity(
     "decay_per_step", "\\varepsilon", "ε", "1", "part of a weight that decay takes in a step", positive=True
 )
 _IN_NIELSEN = {_weight_decay: _lmbda / _n_train}
-_STABLE = Condition(_lr * _lmbda < _n_train, "a step must leave something of the weight (lower lr or lmbda)")
+_STABLE = Condition(
+    _lr * _lmbda < _n_train,
+    "a step must leave something of the weight (lower lr or lmbda)",
+    exactly_where("what decay leaves of a weight, over the weight,", 1 - _lr * _lmbda / _n_train),
+)
 
 
 @derivation("nielsen-claim-1")
@@ -337,7 +342,14 @@ def _claim_3() -> Derivation:
             "lmbda_least": found["least"].rhs,
             "lmbda_most": found["most"].rhs,
         },
-        conditions=(_STABLE, Condition(_gap >= 0, "an over-confident network has no stationary size")),
+        conditions=(
+            _STABLE,
+            Condition(
+                _gap >= 0,
+                "an over-confident network has no stationary size",
+                exactly_where("the squared norm at rest", _gap * _n_train / _lmbda, zero=True),
+            ),
+        ),
         references=("nielsen2015",),
         quantities=(total, claimed, over, prefactor, start, epochs, needed, least, threshold, most),
     )

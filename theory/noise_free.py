@@ -11,6 +11,7 @@ from .derivation import Derivation, Step, derivation
 from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import definition, difference, equation, premise, proof
+from .validity import exactly_where
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
@@ -207,7 +208,13 @@ def _noise_free_equilibrium() -> Derivation:
             "turn_at_rest": found["turn-at-rest"].rhs,
             "determinant_leading": found["leading"].rhs,
         },
-        conditions=(Condition(_angle < sp.pi / 4, "a step turns by less than a right angle"),),
+        conditions=(
+            Condition(
+                _angle < sp.pi / 4,
+                "a step turns by less than a right angle",
+                exactly_where("what is left to a right angle of the turn 2θ", sp.pi / 2 - 2 * _angle),
+            ),
+        ),
         references=("lilyuarora2020", "wan2020"),
         quantities=_LINES,
     )

@@ -14,6 +14,7 @@ from .lag_sums import LAG
 from .notation import quantity, symbols_of
 from .polar_overlap import polar_overlap
 from .stationary_updates import CoupledLaw, StationaryUpdates
+from .validity import forgets
 
 __all__ = ["ADAM", "LION", "MUON", "RMSPROP", "SIGNUM", "SIGN_SGD"]
 
@@ -31,7 +32,7 @@ _BARE = "The small constant in the denominator is negligible, and bias correctio
 
 
 def _below_one(*symbols: Any) -> tuple[Condition, ...]:
-    return tuple(Condition(symbol < 1, "otherwise the average never forgets a gradient") for symbol in symbols)
+    return tuple(forgets(symbol) for symbol in symbols)
 
 
 ADAM_POWER = implemented_function("adam_update_power", adam_covariance.adam_update_power)

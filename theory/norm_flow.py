@@ -8,9 +8,9 @@ from typing import Any
 import sympy as sp
 
 from .derivation import Derivation, Stability, Step, by_derivation, derivation, derive
-from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import difference, equation, proof
+from .validity import KEEPS_PART
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
@@ -18,7 +18,6 @@ _lr, _weight_decay, _time, _radial_pull, _gradient_power = symbols_of("lr weight
 _norm_squared, _norm_squared_next, _norm_squared_start, _stationary = symbols_of(
     "norm_squared norm_squared_next norm_squared_start norm_squared_stationary"
 )
-_STABLE = Condition(_lr * _weight_decay < 1, "a step must leave something of the weight (lower lr or the decay)")
 
 
 @derivation("norm-flow")
@@ -149,7 +148,7 @@ def _norm_flow() -> Derivation:
                 sentence="A displaced squared norm returns at the rate 2λ, from either side.",
             ),
         ),
-        conditions=(_STABLE,),
+        conditions=(KEEPS_PART,),
         zero_allowed=frozenset({"lr", "weight_decay", "gradient_power", "norm_squared", "norm_squared_start"}),
         references=("vanlaarhoven2017", "wan2020"),
         quantities=(change, target, needed, constant, in_steps),

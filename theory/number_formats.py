@@ -126,13 +126,13 @@ def _number_format_floor() -> Derivation:
         ),
         Step(
             "all",
-            "Mantissas lie from 1 to 2. At 2 the border is the floor from before; from mantissa 1 on, all weights move:",
+            "Mantissas lie from 1 to 2. At 2 the border is the floor from before; at 1 it is passed by all weights:",
             equation(whole.symbol, _u),
             proof("the border is 1 at this decay and 2 at the floor", of_all),
         ),
         Step(
             "share",
-            "Between them, with mantissas that are spread evenly on a logarithmic scale, the share of moving weights is",
+            "Between them, with mantissas spread evenly on a logarithmic scale, the share of moving weights is",
             equation(share.symbol, sp.Max(0, sp.Min(1, sp.log(2 * _EPS / _u) / sp.log(2)))),
             proof(
                 f"integral of the law of mantissas above the border, at {len(_REACHES)} decays around both ends",
@@ -149,8 +149,8 @@ def _number_format_floor() -> Derivation:
             "gradient before a step (L2) is rounded with it.",
             "Numbers are binary and rounded to the nearest; a decay halfway between two counts as the smaller. Weights "
             "are not so small that the format loses digits (denormal).",
-            "decay_stored is for a factor rounded to the format; share_moving for a product computed more precisely and "
-            "then rounded, with mantissas d distributed as 1/(d ln 2).",
+            "decay_stored is for a factor rounded to the format; share_moving for a product computed more precisely "
+            "and then rounded, with mantissas d distributed as 1/(d ln 2).",
         ),
         steps=steps,
         equation=found["stored"],

@@ -11,6 +11,7 @@ from .derivation import Derivation, Step, derivation, derive
 from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import equation, premise, proof
+from .validity import exactly_where
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
@@ -297,7 +298,21 @@ def _one_margin_exponential() -> Derivation:
             "margin_transition": "transition",
             "decay_transition": "transition-decay",
         },
-        Condition(_lam <= _q ** (2 / _L) * _A**_A * sp.exp(-_A), "beyond the fold only zero weights rest"),
+        Condition(
+            _L >= 3,
+            "with two layers the size goes to zero without a fold: take norm_squared_two_layers",
+            exactly_where("the power of the margin in the decay at rest, 1 − 2/L,", _A),
+            of=("norm_squared_deep", "margin_deep"),
+        ),
+        Condition(
+            _lam <= _q ** (2 / _L) * _A**_A * sp.exp(-_A),
+            "beyond the fold only zero weights rest",
+            exactly_where(
+                "the largest decay at rest, at the fold, less the decay",
+                lambda earlier: earlier["fold-depth"].rhs.subs(_z_fold, _A) - _lam,
+                zero=True,
+            ),
+        ),
     )
 
 
@@ -365,7 +380,14 @@ def _assembled(name: str, title: str, steps: list[Step], own: Mapping[str, str],
         steps=tuple(steps),
         equation=found["decay"],
         results={result: found[key].rhs for result, key in {**own, **common}.items()},
-        conditions=(Condition(_L >= 2, "one layer alone is not a product of norms"), *conditions),
+        conditions=(
+            Condition(
+                _L >= 2,
+                "one layer alone is not a product of norms",
+                exactly_where("the power of the margin in the decay at rest, 1 − 2/L,", _A, zero=True),
+            ),
+            *conditions,
+        ),
         references=_REFERENCES,
         quantities=_LINES,
     )

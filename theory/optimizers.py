@@ -308,7 +308,8 @@ def _where_stable(relation: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
     below = tuple(sp.fraction(sp.together(earlier[key].rhs))[1] for key in ("filter", "response"))
     region = earlier["conditions"]
     agree, last_inside = _compared(region, below, b)
-    return tuple(sp.true if holds else sp.false for holds in (agree, relation in last_inside))
+    open_region = isinstance(relation, (sp.StrictLessThan, sp.StrictGreaterThan))
+    return tuple(sp.true if holds else sp.false for holds in (agree, relation in last_inside, open_region))
 
 
 @functools.lru_cache(maxsize=16)

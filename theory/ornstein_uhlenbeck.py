@@ -11,6 +11,7 @@ from .derivation import Derivation, Stability, Step, derivation
 from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import difference, equation, premise, proof
+from .validity import stays_bounded
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
@@ -200,8 +201,16 @@ def _ornstein_uhlenbeck_covariance() -> Derivation:
             Stability(covariance(_time), "flow", 0, -together, sp.true, "The covariance returns in every direction."),
         ),
         conditions=(
-            Condition(_lr * (_a + _weight_decay) < 2, "beyond it the steps overshoot and grow"),
-            Condition(_lr * (_a_other + _weight_decay) < 2, "beyond it the steps overshoot and grow"),
+            Condition(
+                _lr * (_a + _weight_decay) < 2,
+                "beyond it the steps overshoot and grow",
+                stays_bounded(1 - _lr * (_a + _weight_decay)),
+            ),
+            Condition(
+                _lr * (_a_other + _weight_decay) < 2,
+                "beyond it the steps overshoot and grow",
+                stays_bounded(1 - _lr * (_a_other + _weight_decay)),
+            ),
         ),
         references=("mandt2017", "li2017", "uhlenbeck1930"),
         quantities=_LINES,

@@ -8,9 +8,9 @@ from typing import Any
 import sympy as sp
 
 from .derivation import Derivation, Step, by_derivation, derivation, derive
-from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import by_putting_back, by_summation, definition, difference, equation, premise, proof, vanishes
+from .validity import KEEPS_PART
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
@@ -21,7 +21,6 @@ _gap, _cross_entropy, _entropy, _stationary = symbols_of(
     "entropy_loss_gap cross_entropy predictive_entropy norm_squared_stationary"
 )
 _EPS = _lr * _weight_decay
-_STABLE = Condition(_EPS < 1, "a step must leave something of the weight (lower the learning rate or the decay)")
 
 _LOCAL = (
     quantity("output", "f", "f", "1", "input of softmax or sigmoid in the last layer (logit)", real=True),
@@ -291,7 +290,7 @@ def _entropy_loss_gap() -> Derivation:
             "entropy_loss_gap": found["gap"].rhs,
         },
         fixed_points=({_stationary: found["stationary"].rhs},),
-        conditions=(_STABLE,),
+        conditions=(KEEPS_PART,),
         zero_allowed=frozenset({"gradient_power", "bias_gradient_power"}),
         references=("weightdecay", "vanlaarhoven2017", "nielsen2015"),
         quantities=_LOCAL,

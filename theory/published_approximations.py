@@ -11,6 +11,7 @@ from .derivation import Derivation, Step, derivation, derive
 from .evaluation import Condition
 from .notation import quantity
 from .proofs import by_putting_back, equation, proof
+from .validity import exactly_where
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
@@ -235,7 +236,13 @@ def _published_approximations() -> Derivation:
         steps=steps,
         equation=found["closed"],
         results={str(found[key].lhs): found[key].rhs for key in (*keys, *more)},
-        conditions=(Condition(_c <= 1, "a correlation is at most 1"),),
+        conditions=(
+            Condition(
+                _c <= 1,
+                "a correlation is at most 1",
+                exactly_where("the determinant of the covariances of two such numbers", 1 - _c**2, zero=True),
+            ),
+        ),
         references=("bernstein2018", "chen2023lion", "jordan2024muon", "kosson2023", "price1958"),
         quantities=(
             *(_B, _T, _FIRST, phi, signs, published, short, memory, linear, polar, *ratios),

@@ -21,6 +21,7 @@ from .proofs import (
     premise,
     proof,
 )
+from .validity import KEEPS_PART, exactly_where
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
@@ -29,7 +30,6 @@ _lr, _weight_decay, _n_train, _batch_size, _n_steps, _n_weights = symbols_of(
 )
 _norm_squared, _norm_squared_start = symbols_of("norm_squared norm_squared_start")
 _EPS = _lr * _weight_decay
-_STABLE = Condition(_EPS < 1, "a step must leave something of the weight (lower the learning rate or the decay)")
 _STEP = quantity("step", "k", "k", "1", "number of a step, counted from 0", nonnegative=True, integer=True)
 _WEIGHT = quantity("weight", "w", "w", "weight", "a weight", real=True)
 _START = quantity("weight_start", "w_{0}", "w_0", "weight", "the weight at the start", real=True, nonzero=True)
@@ -170,7 +170,7 @@ def _decay_per_epoch() -> Derivation:
             "factor_exponential": steps[4].expression.rhs,
             "relative_error_bound": steps[9].expression.rhs,
         },
-        conditions=(_STABLE,),
+        conditions=(KEEPS_PART,),
         zero_allowed=frozenset({"weight_decay"}),
         references=("nielsen2015",),
         quantities=(_STEP, _WEIGHT, _START, exact, exponential, excess, bound, product, ratio, shrink),
@@ -318,8 +318,12 @@ def _decay_floor() -> Derivation:
             "n_steps_to_size": found["time"].rhs,
         },
         conditions=(
-            _STABLE,
-            Condition(size.symbol <= size_start.symbol, "decay alone never makes a weight larger"),
+            KEEPS_PART,
+            Condition(
+                size.symbol <= size_start.symbol,
+                "decay alone never makes a weight larger",
+                exactly_where("1 less what is left of the size", 1 - size.symbol / size_start.symbol, zero=True),
+            ),
         ),
         zero_allowed=frozenset({"weight_decay", "norm_squared_start", "variance_start"}),
         references=("nielsen2015", "krogh1991"),

@@ -19,6 +19,7 @@ from .proofs import (
     premise,
     proof,
 )
+from .validity import KEEPS_PART, exactly_where
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
@@ -27,7 +28,6 @@ _norm_squared, _norm_squared_next, _norm_squared_start = symbols_of("norm_square
 (_stationary,) = symbols_of("norm_squared_stationary")
 _radial_pull, _gradient_power = symbols_of("radial_pull gradient_power")
 _EPS = _lr * _weight_decay
-_STABLE = Condition(_EPS < 1, "a step must leave something of the weight (lower the learning rate or the decay)")
 
 
 @derivation("radial-step")
@@ -232,7 +232,14 @@ def _radial_step() -> Derivation:
                 sentence="A displaced squared norm returns by the factor (1 − ηλ)² per step while pull and noise stay.",
             ),
         ),
-        conditions=(_STABLE, Condition(k < _n_steps, "only steps already taken count")),
+        conditions=(
+            KEEPS_PART,
+            Condition(
+                k < _n_steps,
+                "only steps already taken count",
+                exactly_where("the number of steps from this one on", _n_steps - k),
+            ),
+        ),
         zero_allowed=frozenset({"weight_decay", "gradient_power", "norm_squared"}),
         references=("vanlaarhoven2017", "nielsen2015"),
         quantities=(
@@ -327,7 +334,7 @@ def _update_balance() -> Derivation:
                 sentence="While power and overlap stay, a displaced squared norm returns by (1 − ηλ)² per step.",
             ),
         ),
-        conditions=(_STABLE,),
+        conditions=(KEEPS_PART,),
         zero_allowed=frozenset({"weight_decay", "update_power", "norm_squared"}),
         references=("loshchilov2019", "wan2020"),
         quantities=(

@@ -8,9 +8,9 @@ from typing import Any
 import sympy as sp
 
 from .derivation import Derivation, Stability, Step, derivation, derive
-from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import definition, difference, equation, proof
+from .validity import KEEPS_PART
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
@@ -130,9 +130,7 @@ def _gradient_to_weight_ratio() -> Derivation:
             "weight_decay_scheduled": found["schedule"].rhs,
             "gradient_to_weight_scheduled": found["flat"].rhs,
         },
-        conditions=(
-            Condition(_EPS < 1, "a step must leave something of the weight (lower the learning rate or the decay)"),
-        ),
+        conditions=(KEEPS_PART,),
         references=("defazio2025", "wan2020"),
         quantities=_LINES,
     )

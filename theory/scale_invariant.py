@@ -8,9 +8,9 @@ from typing import Any
 import sympy as sp
 
 from .derivation import Derivation, Stability, Step, derivation, derive
-from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import by_series, by_summation, definition, difference, equation, premise, proof
+from .validity import KEEPS_PART
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
@@ -20,7 +20,6 @@ _power, _unit_power, _stationary, _angle = symbols_of(
     "gradient_power unit_gradient_power norm_squared_stationary angular_update"
 )
 _EPS = _lr * _weight_decay
-_STABLE = Condition(_EPS < 1, "a step must leave something of the weight (lower the learning rate or the decay)")
 
 _LINES = (
     quantity("weight", "w", "w", "weight", "a weight of the block", real=True),
@@ -201,7 +200,7 @@ def _scale_invariant_step() -> Derivation:
                 "The size at rest is stable for every learning rate and decay whose product is below 1.",
             ),
         ),
-        conditions=(_STABLE,),
+        conditions=(KEEPS_PART,),
         references=("vanlaarhoven2017", "wan2020"),
         quantities=_LINES,
     )

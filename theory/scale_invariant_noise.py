@@ -8,9 +8,9 @@ from typing import Any
 import sympy as sp
 
 from .derivation import Derivation, Step, derivation, derive
-from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import by_summation, definition, difference, equation, premise, proof
+from .validity import KEEPS_PART
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
@@ -18,7 +18,6 @@ _lr, _weight_decay, _n_weights, _n_steps = symbols_of("lr weight_decay n_weights
 _norm_squared, _stationary, _unit_power = symbols_of("norm_squared norm_squared_stationary unit_gradient_power")
 _EPS = _lr * _weight_decay
 _LEFT = 1 - _EPS
-_STABLE = Condition(_EPS < 1, "a step must leave something of the weight (lower the learning rate or the decay)")
 
 _LINES = (
     quantity("weight", "w", "w", "weight", "a weight", real=True),
@@ -159,7 +158,7 @@ def _direction_memory() -> Derivation:
             "memory": found["memory"].rhs,
             "e_folding_steps": found["e-folding"].rhs,
         },
-        conditions=(_STABLE,),
+        conditions=(KEEPS_PART,),
         references=("wangaitchison2024", "lilyuarora2020"),
         quantities=_LINES,
     )
@@ -246,7 +245,7 @@ def _norm_fourth_fluctuation() -> Derivation:
             "relative_norm_next": found["linear"].rhs,
         },
         fixed_points=({deviation: sp.S.Zero, after: sp.S.Zero, power: sp.S.Zero},),
-        conditions=(_STABLE,),
+        conditions=(KEEPS_PART,),
         references=("wan2020", "lilyuarora2020"),
         quantities=_LINES,
     )

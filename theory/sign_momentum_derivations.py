@@ -17,7 +17,6 @@ from .green_kubo import (
     MANY_WEIGHTS,
     NORM_SQUARED_LEADING,
     ONE_MINUS_COSINE,
-    STABLE,
     SUMMED_LAG,
     UPDATE_POWER,
 )
@@ -25,6 +24,7 @@ from .lag_sums import LAG, lag_sums
 from .nonlinear_optimizers import BETA1, BETA2
 from .notation import quantity, symbols_of
 from .proofs import by_recursion, equation, premise, proof
+from .validity import STABLE, forgets
 
 __all__ = ["lion", "signum"]
 
@@ -69,7 +69,7 @@ def signum() -> Derivation:
         begin,
         lambda earlier: earlier["correlation"].rhs.subs(counter, _k),
         _momentum**_k,
-        conditions=(Condition(_momentum < 1, "otherwise the average never forgets a gradient"),),
+        conditions=(forgets(_momentum),),
         references=("bernstein2018", "price1958"),
         quantities=(recall, zero_based),
     )
@@ -137,9 +137,7 @@ def lion() -> Derivation:
         begin,
         lambda earlier: earlier["correlation"].rhs,
         b2 ** (_k - 1) * r_1 / r_0,
-        conditions=tuple(
-            Condition(symbol < 1, "otherwise the average never forgets a gradient") for symbol in (b1, b2)
-        ),
+        conditions=tuple(forgets(symbol) for symbol in (b1, b2)),
         references=("chen2023lion", "price1958"),
         quantities=(shift, transfer, power, first, recall, BETA1, BETA2),
     )

@@ -14,6 +14,7 @@ from .equilibria import Equilibrium
 from .evaluation import Condition
 from .lag_sums import LAG, lag_sums
 from .notation import symbols_of
+from .validity import STABLE
 
 __all__ = ["CoupledLaw", "StationaryUpdates"]
 
@@ -21,7 +22,6 @@ _lr, _weight_decay, _gradient_power, _n_weights = symbols_of("lr weight_decay gr
 _EPS = _lr * _weight_decay
 _STATIONARY = "Updates are stationary and perpendicular to earlier weights but for their own autocorrelation."
 _MANY = "There are many weights, so that squared norm and angle of a step are close to their means."
-_REGION = Condition(_EPS < 2, "outside this region of stability the weights grow without bound")
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def _decoupled(optimizer: StationaryUpdates, symmetry: str, order: str) -> Equil
             "one_minus_cosine": _tidy(turn_next) * _EPS,
             "angular_update": _tidy(turn_next / 2 + 1 / (12 * time)) * _EPS,
         },
-        conditions=(*optimizer.conditions, _REGION),
+        conditions=(*optimizer.conditions, STABLE),
         assumptions=(_STATIONARY, _MANY, *optimizer.assumptions),
         zero_allowed=frozenset(str(symbol.name) for symbol in optimizer._own() if symbol.name != "n_weights"),
     )

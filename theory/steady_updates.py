@@ -8,15 +8,14 @@ from typing import Any
 import sympy as sp
 
 from .derivation import Derivation, Step, derivation
-from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import by_recursion, by_substitution, definition, equation, premise, proof
+from .validity import KEEPS_PART
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
 _lr, _weight_decay, _norm_squared = symbols_of("lr weight_decay norm_squared")
 _EPS = _lr * _weight_decay
-_STABLE = Condition(_EPS < 1, "a step must leave something of the weight (lower the learning rate or the decay)")
 
 
 @derivation("steady-direction")
@@ -122,7 +121,7 @@ def _steady_direction() -> Derivation:
         steps=steps,
         equation=found["limit"],
         results={"size_bound": found["limit"].rhs, "norm_squared_bound": found["norm-bound"].rhs},
-        conditions=(_STABLE,),
+        conditions=(KEEPS_PART,),
         references=("chen2023constrained", "xieli2024", "chen2025muon"),
         quantities=(step, start, most, kept, size_bound, values, in_norm, own, sizes, bounds),
     )

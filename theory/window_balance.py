@@ -9,9 +9,9 @@ from __future__ import annotations
 import sympy as sp
 
 from .derivation import Derivation, Step, by_derivation, derivation, derive
-from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import by_substitution, definition, difference, equation, proof
+from .validity import KEEPS_PART
 from .window_sums import (
     DECAY_PULL,
     END,
@@ -128,9 +128,7 @@ def _window_balance() -> Derivation:
             "noise_term": "noise-term",
             "boundary_term": "boundary-term",
         },
-        conditions=(
-            Condition(_EPS < 1, "a step must leave something of the weight (lower the learning rate or the decay)"),
-        ),
+        conditions=(KEEPS_PART,),
         quantities=(pull, noise, boundary),
         references=("vanlaarhoven2017", "nielsen2015"),
     )

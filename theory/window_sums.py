@@ -11,6 +11,7 @@ from .derivation import Derivation, Step, derive
 from .evaluation import Condition
 from .notation import Quantity, quantity, symbols_of
 from .proofs import Proof, by_limit, definition, difference, equation, proof
+from .validity import exactly_where
 
 __all__ = [
     "DECAY_PULL",
@@ -33,7 +34,9 @@ DECAY_PULL = quantity(
 )
 _k = STEP.symbol
 _WINDOW = (_k, 0, _n_steps - 1)
-_AT_LEAST_ONE = Condition(_n_steps >= 1, "a window has at least one step")
+_AT_LEAST_ONE = Condition(
+    _n_steps >= 1, "a window has at least one step", exactly_where("the number of steps that means are over", _n_steps)
+)
 
 
 def mean_over_window(name: Any, function: Any, key: str, sentence: str) -> Step:
