@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ..errors import check_count, check_positive
-from ..simulate import Schedule, as_schedule, norm_trajectory, schedule_from_dict
+from ..simulate import Schedule, Trajectory, as_schedule, norm_trajectory, schedule_from_dict
 from ..validate import Curve, Report, provenance
 from .captions import number, percent
 from .drawing import BLACK, BLUE, GREEN, ORANGE, Look, draw_curves, label_panel, plain_ticks
@@ -51,8 +51,6 @@ in the run of {{ epochs }} epochs, where decay alone would leave {{ floor_end | 
 POINTS = 601
 FARTHEST = 4
 """An equilibrium reached after the run is shown if that is within so many lengths of the run."""
-LONGEST = 20_000_000
-"""Steps that are drawn at most after the end of a run."""
 SPREAD = 30.0
 """What lies farther than this factor from the squared norm may leave the axes."""
 PANEL, SCHEDULES = "squared norm", "schedules"
@@ -74,8 +72,9 @@ def compute(
     unit_gradient_power: float | None = None,
     law: str = "decoupled",
     tolerance: float = 0.05,
+    run: Trajectory | None = None,
 ) -> Report:
-    """Integrate the squared norm, and the rest of its way to equilibrium if that is not far after the run.
+    """Integrate the squared norm, and follow the rest of its way to equilibrium if that is not far after the run.
 
     Parameters
     ----------
@@ -89,6 +88,8 @@ def compute(
         Examples in the training set and in a mini-batch, which make epochs of steps.
     radial_pull, gradient_power, unit_gradient_power, law, tolerance
         As in `weightdecay.simulate.norm_trajectory`.
+    run : Trajectory, optional
+        What `weightdecay.simulate.norm_trajectory` gave for the same arguments, so that it is not integrated again.
 
     Returns
     -------
@@ -119,17 +120,13 @@ def compute(
     }
     start = check_count("n_weights", n_weights) * check_positive("rms", rms) ** 2
 
-    def along(length: int) -> Any:
-        points = min(POINTS, length + 1)
-        return norm_trajectory(norm_squared_start=start, n_steps=length, n_points=points, **schedules, **options)
-
-    run = along(count)
+    if run is None:
+        run = norm_trajectory(norm_squared_start=start, n_steps=count, **schedules, **options)
     arrival = run.steps_to_equilibrium
-    shown = run
-    if count < arrival <= FARTHEST * count and arrival < LONGEST / 1.1:
-        shown = along(math.ceil(1.1 * arrival))
+    last = math.ceil(1.1 * arrival) if count < arrival <= FARTHEST * count else count
+    shown = run.at(np.linspace(0, last, min(POINTS, last + 1)).round())
     x = shown.step / per_epoch
-    heights = {NORM: shown.norm_squared, BALANCE: shown.equilibrium, ALONE: shown.floor}
+    heights = {NORM: shown.norm_squared, BALANCE: shown.equilibrium, ALONE: shown.pure_decay_floor}
     curves = [_curve(PANEL, name, x, y, "squared norm", "weight^2") for name, y in heights.items()]
     if arrival <= shown.step[-1]:
         height = np.interp(arrival, shown.step, shown.norm_squared)

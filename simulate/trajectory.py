@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
 from ..errors import IntegrationError, InvalidInput, check_count, check_nonnegative, check_positive
@@ -16,7 +17,7 @@ from .decay_laws import decay_per_step, effective_weight_decay
 from .derived import compiled
 from .norm_models import norm_under_pull, pure_decay_floor, scale_invariant_norm
 from .ode import NoProgress
-from .problem import FloatArray, Problem, Status
+from .problem import FloatArray, Problem, Status, check_array
 from .schedules import ScheduleLike, as_schedule
 from .solve import solve
 
@@ -41,7 +42,7 @@ class Trajectory:
         Squared norm.
     equilibrium : (n_points,) ndarray, weight^2
         Squared norm at which the hyperparameters of that moment would hold the weights.
-    floor : (n_points,) ndarray, weight^2
+    pure_decay_floor : (n_points,) ndarray, weight^2
         What decay alone would leave.
     tolerance : float
         Relative distance from equilibrium that counts as being there.
@@ -50,6 +51,12 @@ class Trajectory:
         its last step held); infinite if never.
     share_out_of_equilibrium : float
         Share of the run spent outside.
+
+    Examples
+    --------
+    >>> run = norm_trajectory(norm_squared_start=23520, lr=0.1, weight_decay=1e-4, radial_pull=0.1, n_steps=150000)
+    >>> run.at([0, 150000, 305507]).norm_squared.round(1)  # the last is after the run, where it is in equilibrium
+    array([23520. ,  2121.2,  1050. ])
     """
 
     step: FloatArray
@@ -57,10 +64,33 @@ class Trajectory:
     decay_per_step: FloatArray
     norm_squared: FloatArray
     equilibrium: FloatArray
-    floor: FloatArray
+    pure_decay_floor: FloatArray
     tolerance: float
     steps_to_equilibrium: float
     share_out_of_equilibrium: float
+    _at: Callable[[FloatArray], dict[str, Any]] = field(repr=False)
+
+    def at(self, step: ArrayLike) -> Trajectory:
+        """Return the same trajectory at other steps, with nothing integrated again.
+
+        Parameters
+        ----------
+        step : (n_points,) array_like
+            Steps from 0 on, whole ones for an exact floor; after the end of the run its last hyperparameters are held.
+
+        Returns
+        -------
+        Trajectory
+
+        Raises
+        ------
+        InvalidInput
+            If a step is negative or not finite.
+        """
+        wanted = check_array("step", step, "finite numbers of shape (n_points,), 0 or above", ndim=1)
+        if np.any(wanted < 0):
+            raise InvalidInput(f"step contains {wanted[wanted < 0][0]:g}, but steps are counted from 0")
+        return replace(self, **self._at(wanted))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values; infinity becomes None."""
@@ -70,7 +100,7 @@ class Trajectory:
                 return [plain(item) for item in value.tolist()]
             return value if math.isfinite(value) else None
 
-        return {name: plain(value) for name, value in asdict(self).items()}
+        return {f.name: plain(getattr(self, f.name)) for f in fields(self) if f.name != "_at"}
 
 
 def norm_trajectory(
@@ -177,43 +207,60 @@ def norm_trajectory(
             away = np.abs(norm_squared / equilibrium(within) - 1.0)
         return np.nan_to_num(away, nan=np.inf, posinf=np.inf) - width
 
+    def held_from(step: int, size: float) -> Callable[[Any], Any] | None:
+        """Return the squared norm under the hyperparameters of a step held for ever, if they decay."""
+        held_lr, held_decay = float(rates(step)), float(coefficient(step))
+        if not held_lr * held_decay > 0:
+            return None
+        return pose(size, lr=held_lr, weight_decay=held_decay, n_steps=1).exact
+
     def after(step: int, size: float) -> float:
         """Return how many steps the hyperparameters of a step would have to be held."""
-        held_lr, held_decay, rest = float(rates(step)), float(coefficient(step)), float(equilibrium(step))
-        if not (held_lr * held_decay > 0 and 0 < rest < math.inf):
+        rest, held = float(equilibrium(step)), held_from(step, size)
+        if held is None or not 0 < rest < math.inf:
             return math.inf
-        held = pose(size, lr=held_lr, weight_decay=held_decay, n_steps=1).exact
-        if held is None:  # only without decay
-            return math.inf
-        return _falls_below(lambda t: float(np.abs(held(t)[0] / rest - 1.0)) - width, 0.5 / (held_lr * held_decay))
+        time_constant = 0.5 / float(rates(step) * coefficient(step))
+        return _falls_below(lambda t: float(np.abs(held(t)[0] / rest - 1.0)) - width, time_constant)
 
     fine = np.linspace(0.0, count, _FINE + 1)
     problem = pose(start, lr=rates, weight_decay=decays, law=law, lr_max=largest, n_steps=count)
     norm_at = problem.exact if steady and decay[0] > 0 and problem.exact else _integrated(problem)
     beyond = outside(fine, norm_at(fine))
-    kept = np.linspace(0.0, count, points).round()
-    now = np.minimum(kept, count - 1).astype(int)
     if steady:
         steps = after(0, start)
     elif np.all(beyond > 0):
         steps = count + after(count - 1, float(norm_at(np.array([float(count)]))[0]))
     else:
         steps = _first_inside(lambda t: float(outside(t, norm_at(np.array([t]))[0])), fine, beyond)
-    if steady:
-        constants = {"lr": 1.0, "weight_decay": float(decay[0]), "n_steps": kept}
-        floor = derive("decay-floor").numeric("norm_squared", norm_squared_start=start, **constants)
-    else:
-        floor = pure_decay_floor(start, rates, decays, count, law=law)[kept.astype(int)]
+    floor = None if steady else pure_decay_floor(start, rates, decays, count, law=law)
+    left_by_decay = derive("decay-floor")
+
+    def at(step: FloatArray) -> dict[str, Any]:
+        now, within, later = np.minimum(step, count - 1), np.minimum(step, float(count)), np.maximum(step - count, 0.0)
+        size = np.asarray(norm_at(within))
+        if np.any(later):
+            held = held_from(count - 1, float(norm_at(np.array([float(count)]))[0]))
+            if held is None:
+                raise InvalidInput(f"step goes to {step.max():g}, but this run ends at {count} without decay to follow")
+            size = np.where(later > 0, held(later), size)
+        constants = {"lr": 1.0, "weight_decay": float(decay[-1]), "n_steps": step if floor is None else later}
+        whole = start if floor is None else floor[within.astype(int)]
+        alone = left_by_decay.numeric("norm_squared", norm_squared_start=whole, **constants)
+        return {
+            "step": step,
+            "lr": np.asarray(rates(now.astype(int))),
+            "decay_per_step": decay[now.astype(int) % checked],
+            "norm_squared": size,
+            "equilibrium": np.broadcast_to(equilibrium(np.where(later > 0, now, step)), step.shape),
+            "pure_decay_floor": np.asarray(alone),
+        }
+
     return Trajectory(
-        step=kept,
-        lr=np.asarray(rates(now)),
-        decay_per_step=decay[now % checked],
-        norm_squared=np.asarray(norm_at(kept)),
-        equilibrium=np.broadcast_to(equilibrium(kept), kept.shape),
-        floor=floor,
+        **at(np.linspace(0.0, count, points).round()),
         tolerance=width,
         steps_to_equilibrium=steps,
         share_out_of_equilibrium=float(np.mean(0.5 * ((beyond[1:] > 0).astype(float) + (beyond[:-1] > 0)))),
+        _at=at,
     )
 
 

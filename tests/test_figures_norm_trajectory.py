@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import shlex
+import sys
 
 import numpy as np
 import pytest
@@ -58,7 +59,7 @@ def contents(folder):
 def test_the_figure_is_eight_files_and_the_command_says_so(folder, tmp_path):
     assert {f"{ID}.{suffix}" for suffix in SUFFIXES} == set(contents(folder))
     done = simulate("--radial-pull", "1", "--plot", str(tmp_path))
-    assert f"{ID}: {tmp_path}/{ID}.{{{','.join(SUFFIXES)}}}" == done.output.splitlines()[-1]
+    assert f"{ID}: {tmp_path}/{ID}{{.{',.'.join(SUFFIXES)}}}" == done.output.splitlines()[-1]
 
 
 def test_csv_and_json_stay_machine_readable_beside_a_plot(tmp_path):
@@ -85,7 +86,7 @@ def test_the_curves_are_those_of_the_integrator():
     np.testing.assert_array_equal(run.step / 100, curves["squared norm"].x)
     np.testing.assert_array_equal(run.norm_squared, curves["squared norm"].y)
     np.testing.assert_array_equal(run.equilibrium, curves["equilibrium"].y)
-    np.testing.assert_array_equal(run.floor, curves["decay alone"].y)
+    np.testing.assert_array_equal(run.pure_decay_floor, curves["decay alone"].y)
     np.testing.assert_allclose(curves["learning rate"].y, run.lr / 0.1)
     assert run.steps_to_equilibrium / 100 == pytest.approx(curves["in equilibrium"].x[0])
     told = report.provenance["results"]
@@ -237,3 +238,14 @@ def test_wrong_hyperparameters_leave_no_folder(tmp_path):
 def test_wrong_values_are_named(changed, message):
     with pytest.raises(InvalidInput, match=message):
         compute(**(FOUNDING | changed))
+
+
+def test_the_command_line_integrates_once_for_table_and_figure(tmp_path, monkeypatch):
+    trajectory = sys.modules["weightdecay.simulate.trajectory"]
+
+    calls = []
+    real = trajectory.solve
+    monkeypatch.setattr(trajectory, "solve", lambda *args, **options: calls.append(1) or real(*args, **options))
+    done = simulate("--lr", "linear:0.1:0.05", "--steps", "3000", "--radial-pull", "1", "--plot", str(tmp_path))
+    assert 0 == done.exit_code, done.output
+    assert 1 == len(calls)

@@ -128,9 +128,7 @@ def test_a_diffusion_of_general_noise_keeps_its_number_of_motions():
     changing = Problem(
         lambda _t, y: -y, lambda t, y: np.ones((*y.shape, 2 if t < 0.5 else 1)), y0=[1.0, 2.0], t_span=SPAN
     )
-    with pytest.raises(
-        InvalidInput, match=r"shape \(3, 2, 1\) at t=.*must return \(3, 2, 2\)"
-    ):
+    with pytest.raises(InvalidInput, match=r"shape \(3, 2, 1\) at t=.*must return \(3, 2, 2\)"):
         solve(changing, dt=0.1, n_paths=3, rng=1)
 
 

@@ -76,7 +76,7 @@ def test_the_trajectory_has_the_closed_form_the_floor_and_the_equilibrium():
     assert rest + (23520 - rest) * np.exp(-2e-5 * run.step) == pytest.approx(run.norm_squared, rel=1e-7)
     assert run.equilibrium == pytest.approx(np.full(4, rest), rel=1e-12)
     # 300000 factors, each rounded to 1e-16
-    assert pure_decay_floor(23520.0, 0.1, 1e-4, 150_000)[::50_000] == pytest.approx(run.floor, rel=3e-11)
+    assert pure_decay_floor(23520.0, 0.1, 1e-4, 150_000)[::50_000] == pytest.approx(run.pure_decay_floor, rel=3e-11)
     assert run.decay_per_step == pytest.approx(np.full(4, 1e-5), rel=1e-12)
 
 
@@ -137,7 +137,7 @@ def test_a_steady_run_may_be_as_long_as_it_likes():
     options = {"norm_squared_start": 2.0, "weight_decay": 1e-7, "radial_pull": 1e-7, "n_points": 3}
     run = norm_trajectory(lr=0.1, n_steps=10**8, **options)
     assert run.norm_squared[-1] == pytest.approx(1 + math.exp(-2), rel=1e-7)
-    assert run.floor[-1] == pytest.approx(2 * math.exp(-2), rel=1e-7)
+    assert run.pure_decay_floor[-1] == pytest.approx(2 * math.exp(-2), rel=1e-7)
     with pytest.raises(InvalidInput, match="n_steps is 100000000, but must be at most 20000000 with schedules"):
         norm_trajectory(lr=Linear(0.1, 0.0, 100), n_steps=10**8, **options)
 
@@ -164,3 +164,40 @@ def test_bad_input_is_answered_with_what_is_allowed(change, message):
     options = {"norm_squared_start": 1.0, **FOUNDING, **change}
     with pytest.raises(InvalidInput, match=message):
         norm_trajectory(**options)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"lr": Step(0.1, 0.5, at=(900,))},
+        {"lr": Step(0.1, 0.5, at=(900,)), "weight_decay": Linear(0.05, 0.02, 1000)},
+    ],
+)
+def test_a_trajectory_is_read_at_other_steps_without_integrating_again(change, monkeypatch):
+    options = {
+        "norm_squared_start": 100.0,
+        "lr": 0.1,
+        "weight_decay": 0.01,
+        "radial_pull": 0.1,
+        "n_steps": 1000,
+    } | change
+    coarse, fine = (norm_trajectory(n_points=n_points, **options) for n_points in (3, 11))
+    monkeypatch.setattr(trajectory, "solve", None)
+    read = coarse.at(fine.step)
+    for name in ("norm_squared", "equilibrium", "pure_decay_floor", "lr", "decay_per_step"):
+        assert getattr(fine, name).tobytes() == getattr(read, name).tobytes()
+    held = coarse.at([1000, 5000]).norm_squared
+    lr, decay = fine.lr[-1], fine.decay_per_step[-1] / fine.lr[-1]
+    rest = 0.1 / decay
+    assert held[1] == pytest.approx(rest + (held[0] - rest) * math.exp(-2 * lr * decay * 4000), rel=1e-9)
+    with pytest.raises(InvalidInput, match="step contains -1, but steps are counted from 0"):
+        coarse.at([-1])
+
+
+def test_a_run_that_ends_without_decay_has_no_after():
+    run = norm_trajectory(
+        norm_squared_start=1.0, lr=0.1, weight_decay=Linear(0.1, 0.0, 9), radial_pull=0.1, n_steps=100
+    )
+    with pytest.raises(InvalidInput, match="step goes to 101, but this run ends at 100 without decay to follow"):
+        run.at([101])
