@@ -6,6 +6,7 @@ The figure of ``weightdecay diagnose --plot``: a panel for each layer, of the fi
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -74,8 +75,23 @@ def compute(*, diagnosis: Diagnosis) -> Report:
     told = diagnosis.to_dict()
     layers = told.pop("layers")
     origin = provenance(experiment=EXPERIMENT, scale="full", seed=None, parameters=told, data=None)
-    command = f"weightdecay diagnose {diagnosis.log} --plot weightdecay-figures"
-    return Report(EXPERIMENT, (), tuple(curves), origin | {"command": command, "results": {"layers": layers}})
+    return Report(EXPERIMENT, (), tuple(curves), origin | {"command": _command(told), "results": {"layers": layers}})
+
+
+def _command(told: Mapping[str, Any]) -> str:
+    """Return the command that draws the figure again, where the log is."""
+    words = ["weightdecay", "diagnose", told["log"], "--optimizer", told["optimizer"]]
+    words += ["--tolerance", f"{told['tolerance']:g}"]
+    for name, value in told["options"].items():
+        if name == "shapes":
+            for layer, shape in value.items():
+                words += ["--shapes", f"{layer}={'x'.join(map(str, shape))}"]
+        elif name == "columns":
+            for what, column in value.items():
+                words += ["--column", f"{what}={column}"]
+        else:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join([*words, "--plot", "weightdecay-figures"])
 
 
 def _curves(layer: LayerDiagnosis, per_epoch: float, unit: str) -> list[Curve]:

@@ -6,6 +6,7 @@ from .datasets import Dataset, Part, load_mnist
 from .diagnosis import Diagnosis, LayerDiagnosis, diagnose
 from .experiments import experiments, run
 from .mlp import Mlp
+from .param_groups import Description, GroupDescription, describe
 from .provenance import code_checksum, provenance
 from .record import Recording, TrainingRecord
 from .run_store import RunStore
@@ -17,8 +18,10 @@ __all__ = [
     "Comparison",
     "Curve",
     "Dataset",
+    "Description",
     "Diagnosis",
     "Ensemble",
+    "GroupDescription",
     "Job",
     "LayerDiagnosis",
     "LayerLog",
@@ -33,6 +36,7 @@ __all__ = [
     "TrainingRecord",
     "code_checksum",
     "compute_all",
+    "describe",
     "diagnose",
     "experiments",
     "load_mnist",

@@ -121,6 +121,8 @@ class Diagnosis:
         Rows read, and those left out as incomplete or no finite number.
     layers : tuple of LayerDiagnosis
         Each layer.
+    options : dict
+        What was given besides the log, by the names of `diagnose`.
     """
 
     log: str
@@ -133,6 +135,7 @@ class Diagnosis:
     n_rows: int
     n_left_out: int
     layers: tuple[LayerDiagnosis, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def layer(self, name: str) -> LayerDiagnosis:
         """Return the diagnosis of one layer."""
@@ -220,7 +223,7 @@ def diagnose(
     >>> _ = path.write_text("\n".join(["step,layer,norm_squared", *rows]))
     >>> found = diagnose(path, lr=0.1, weight_decay=0.01).layers[0]
     >>> print(found.state, round(found.norm_squared_fitted, 3), round(found.pull_to_decay, 3))
-    falling 10.0 0.376
+    falling 10.0 0.858
     """
     choice = optimizer_choice(optimizer, **coefficients)
     if choice.coupling == "coupled" and not choice.linear:
@@ -235,6 +238,9 @@ def diagnose(
         check_count("batch_size", batch_size, most=n_train)
     if lr is not None:
         check_positive("lr", lr)
+    given: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay, "n_train": n_train, "batch_size": batch_size}
+    given |= {"output_layer": output_layer, "size": size, "layer_columns": layer_columns, **coefficients}
+    given |= {"columns": dict(columns or {}) or None, "shapes": {k: list(v) for k, v in (shapes or {}).items()} or None}
     if weight_decay is not None and check_finite("weight_decay", weight_decay) < 0:
         raise InvalidInput(f"weight_decay is {weight_decay:g}, but must be 0 or above")
     read = (
@@ -281,6 +287,7 @@ def diagnose(
         n_rows=read.n_rows,
         n_left_out=read.n_left_out,
         layers=found,
+        options={name: value for name, value in given.items() if value is not None},
     )
 
 

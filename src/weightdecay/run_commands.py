@@ -147,7 +147,7 @@ def _measured(text: str, size: str) -> MeasuredLayer:
 @click.option("--n-train", type=LargeCount(), help="Examples in the training set, and")
 @click.option("--batch-size", type=LargeCount(), help="in a mini-batch, for times in epochs.")
 @click.option(
-    "--tolerance", type=float, default=0.05, show_default=True, help="Distance from equilibrium that is none."
+    "--tolerance", type=float, default=0.05, show_default=True, help="Distance from equilibrium that counts as there."
 )
 @click.option("--plot", metavar="DIR", help="Also draw it, with its table, origin and citations: folder to write to.")
 @as_json_option
