@@ -149,11 +149,11 @@ class Motion:
             memory = None if arithmetic is None else arithmetic.buffer(k, layer)
             if arithmetic is None or memory is None:
                 continue
-            b, rho = memory[0], memory[1][:, None]  # the buffer is b + rho w
-            overlap, power = np.vecdot(w, b) * s, np.vecdot(b, b)
+            b, t, rho = memory[0], memory[1][:, None], memory[2][:, None]  # the buffer is t b + rho w
+            overlap, power = np.vecdot(w, b) * s * t, np.vecdot(b, b) * t**2
             found["weight_buffer_product"] = overlap + rho * found["norm_squared"]
             found["buffer_power"] = power + 2 * rho * overlap + rho**2 * found["norm_squared"]
-            found["buffer_gradient_product"] = np.vecdot(b, g) - rho * pull
+            found["buffer_gradient_product"] = np.vecdot(b, g) * t - rho * pull
             if isinstance(arithmetic.optimizers[0], SGD):
                 momentum = arithmetic.parameter("momentum")[:, None]
                 found["measured_power"] = found["gradient_power"] + 2 * momentum * found["buffer_gradient_product"]

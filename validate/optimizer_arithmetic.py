@@ -1,23 +1,14 @@
-"""Take an optimizer's steps for many networks at a time, with decay that is never rounded.
+"""Take an optimizer's steps for many networks at a time, fast, and with decay that is never rounded.
 
 Every array of parameters is stored divided by a float64 scale per run that carries the decay: parameter = sigma * P.
-Decoupled decay multiplies sigma by 1 - lr*weight_decay and nothing else.
+Decoupled decay multiplies sigma by 1 - lr*weight_decay and nothing else; that of momentum SGD, coupled, goes into sigma
+too (`momentum_form`). Decay that goes into the gradient of other optimizers is added there.
 
-Coupled decay of stochastic gradient descent with momentum is linear in (w, v), weights and buffer, and its matrix is
-made triangular: with b = v - rho w and the right rho, the buffer b no longer feels the weights, and the weights decay
-by a factor q that goes into sigma. With e = lr * weight_decay, mu the momentum, x = lr * rho, heavy ball (in PyTorch's
-form, dampening tau, e and g times 1 - tau) is
+Running means are stored lazily as well: b = t B, where a step multiplies t by the coefficient of the mean and adds to
+B, and B takes up t before that becomes small. So a mean costs one pass over memory, y += a x, where it would cost two.
 
-    b' = mu (1 + x) b + (1 + x) g,                w' = (w - lr b') / (1 + x),             mu x^2 - (1-mu-e) x + e = 0
-
-and Nesterov's momentum is
-
-    b' = mu (1 + mu x) b + (1 + (1+mu) x) g,      w' = ((1-e) w - lr (g + mu b')) / (1 + mu x),
-                                                            mu^2 x^2 - (1-mu-(1+mu)e) x + e = 0.
-
-When a schedule changes rho, b takes up the difference times w. Where the roots are complex (underdamped: weights and
-buffer turn around each other) the decay is so strong that rounding it does no harm, and it is added to the gradient, as
-it is with every optimizer that is not linear.
+Large arrays are stepped run by run, so that they stay in the processor's cache from the gradient to the weights; those
+of all runs together where they are small, because calls would cost more than arithmetic.
 """
 
 from __future__ import annotations
@@ -27,16 +18,58 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import get_blas_funcs
 
+from .momentum_form import MomentumForm, momentum_form
 from .optimizers import SGD, Adam, Lion, Muon, Optimizer, RMSprop, SignSGD
+from .polar import SMALLEST_NORM, polar_factors
 
-__all__ = ["Arithmetic", "arithmetic_of", "polar_factors"]
+__all__ = ["Arithmetic", "Part", "arithmetic_of"]
 
 Array = NDArray[Any]
 Table = NDArray[np.float64]  # (n_steps, n_runs)
 
-# singular values below this share of the largest are taken for zero: their square is the rounding of the largest's
-RANK_TOLERANCE = 1e-7
+OWN_SIZE = 4096  # parameters from which an array is stepped run by run
+_FOLDS, _TAKES = ("fold0", "fold1"), ("take0", "take1")  # names of factors
+_SMALLEST_SCALE = 1e-6  # of a lazily stored mean; far from float32's range
+
+
+class Part:
+    """Hold the stored parameters and the memory of some runs that are stepped together.
+
+    Arrays are flat, (n_parameters,), for one run, and (n_runs, n_parameters) for several.
+    """
+
+    def __init__(self, array: Array, states: Sequence[Array], runs: slice, decayed: bool, spare: Array) -> None:
+        self.runs, self.decayed, self.shape = runs, decayed, array[runs].shape
+        self.one = self.shape[0] == 1
+        self.array, self.spare, self.work = (self.flat(each) for each in (array[runs], *spare))
+        self.states = [self.flat(state[runs]) for state in states]
+        self.axpy = get_blas_funcs("axpy", dtype=array.dtype)
+        self.size = self.array.size
+        self.table: dict[str, list[Any]] = {}
+
+    def flat(self, array: Array) -> Array:
+        """Return (n_runs, ...) parameters in the form of this part's arrays."""
+        return array.reshape(-1) if self.one else array.reshape(self.shape[0], -1)
+
+    def add(self, factor: Any, x: Array, y: Array) -> None:
+        """Add factor * x to y."""
+        if self.one:
+            self.axpy(x, y, self.size, factor)
+        else:
+            np.multiply(x, factor, self.spare)
+            np.add(y, self.spare, y)
+
+    def put(self, name: str, values: Table) -> None:
+        """Set a factor of each step, from all runs' (n_steps, n_runs); None where it is nan for all."""
+        mine = values[:, self.runs]
+        if mine.shape[1] == 1 or np.array_equal(mine, np.broadcast_to(mine[:, :1], mine.shape), equal_nan=True):
+            found: list[Any] = mine[:, 0].tolist()
+        else:
+            found = list(mine.astype(self.array.dtype)[:, :, None])
+        unused = np.isnan(mine).all(axis=1)
+        self.table[name] = [None if skip else each for each, skip in zip(found, unused.tolist(), strict=True)]
 
 
 class Arithmetic:
@@ -52,15 +85,25 @@ class Arithmetic:
         Which of them decay.
     """
 
-    n_states = 0  # arrays that remember, for each array of parameters
-    remembers = True  # whether the first of them is a mean or sum of gradients
+    means: tuple[str, ...] = ()  # the memory of each array of parameters: the name of each mean's coefficient
+    remembers = True  # whether the first of them is of gradients
 
     def __init__(self, optimizers: Sequence[Optimizer], arrays: Sequence[Array], decayed: Sequence[bool]) -> None:
-        self.optimizers, self.arrays, self.decayed = optimizers, arrays, decayed
+        self.optimizers, self.decayed = optimizers, decayed
+        self.n_runs = len(optimizers)
         self.coupled = optimizers[0].coupling == "coupled"
-        self.state = [[np.zeros_like(array) for _ in range(self.n_states)] for array in arrays]
+        self.state = [[np.zeros_like(array) for _ in self.means] for array in arrays]
         self.taken = 0  # steps
-        self.tables: list[dict[str, Array]] = []
+        self.parts = [
+            self._parts(*each) for each in zip(arrays, self.state, decayed, strict=True)
+        ]  # of each array of parameters
+        self.scales: list[list[Table]] = []  # t of each array's means before each step and after the last
+
+    def _parts(self, array: Array, states: Sequence[Array], decayed: bool) -> list[Part]:
+        alone = self.n_runs == 1 or array[0].size >= OWN_SIZE
+        runs = [slice(run, run + 1) for run in range(self.n_runs)] if alone else [slice(0, self.n_runs)]
+        spare = np.empty((2, *array[runs[0]].shape), array.dtype)
+        return [Part(array, states, each, decayed, spare) for each in runs]
 
     def parameter(self, name: str) -> NDArray[np.float64]:
         """Return one of the optimizer's numbers for each run, (n_runs,)."""
@@ -91,59 +134,75 @@ class Arithmetic:
         scales : sequence of (n_steps + 1, n_runs) ndarray
             sigma of every array of parameters before each step, and after the last.
         """
-        self.tables = []
-        for array, decayed, scale in zip(self.arrays, self.decayed, scales, strict=True):
-            table = self.coefficients(lr, weight_decay if decayed else np.zeros_like(lr), scale, decayed)
-            shape = (*lr.shape, *[1] * (array.ndim - 1))
-            self.tables.append({name: each.astype(array.dtype).reshape(shape) for name, each in table.items()})
+        self.scales = []
+        for parts, decayed, scale in zip(self.parts, self.decayed, scales, strict=True):
+            table = self.coefficients(lr, weight_decay, scale, decayed)
+            ones = np.ones(self.n_runs)
+            self.scales.append([np.vstack([ones, table[f"scale{which}"]]) for which in range(len(self.means))])
+            for part in parts:
+                part.table = {}
+                for name, values in table.items():
+                    part.put(name, values)
 
     def coefficients(self, lr: Table, weight_decay: Table, scale: Table, decayed: bool) -> dict[str, Table]:
-        """Return the factors of each step for one array of parameters: `move` times the update, and `feed`."""
-        found = {"move": -lr / scale[1:]}
-        if self.coupled and weight_decay.any():
-            found["feed"] = weight_decay * scale[:-1]
-        return found
-
-    def done(self, n_steps: int) -> None:
-        """Count steps that have been taken as planned."""
-        self.taken += n_steps
-
-    def step(self, k: int, which: int, gradient: Array) -> None:
-        """Change one array of parameters by the k-th planned step; the gradient's array is used up."""
-        table, array = self.tables[which], self.arrays[which]
-        if "feed" in table:
-            gradient += table["feed"][k] * array
-        update = self.update(k, gradient, self.state[which])
-        update *= table["move"][k]
-        array += update
-
-    def update(self, k: int, fed: Array, state: list[Array]) -> Array:
-        """Return the update for a gradient, which may be overwritten, and change the state."""
+        """Return the factors of each step for one array of parameters."""
         raise NotImplementedError
 
-    def buffer(self, k: int, which: int) -> tuple[Array, NDArray[np.float64]] | None:
-        """Return b and rho, (n_runs,), of the momentum buffer v = b + rho w before step k; None without a buffer."""
-        return (self.state[which][0], np.zeros(len(self.optimizers))) if self.remembers else None
+    def lazily(self, which: int, coefficients: Table) -> dict[str, Table]:
+        """Return t of a mean after each step (`scale`), before it (`before`), and where B takes it up (`fold`, or nan).
 
-    def each(self, name: str, like: Array) -> Array:
-        """Return one of the optimizer's numbers, to be multiplied with an array."""
-        return self.parameter(name).astype(like.dtype).reshape(-1, *[1] * (like.ndim - 1))
+        The coefficients of the mean are (n_steps, n_runs), or (n_runs,) if they do not change.
+        """
+        smallest = coefficients.min(initial=1.0)
+        n_steps = len(coefficients)
+        every = 1 if smallest < _SMALLEST_SCALE else int(np.log(_SMALLEST_SCALE) / np.log(min(smallest, 1 - 1e-9)))
+        after, fold = coefficients.copy(), np.full_like(coefficients, np.nan)
+        last = np.ones(self.n_runs)
+        for start in range(0, n_steps, every):
+            block = after[start : start + every]
+            fold[start] = last * block[0]
+            block[0] = 1.0
+            np.cumprod(block, axis=0, out=block)
+            last = block[-1]
+        before = np.vstack([np.ones(self.n_runs), after[:-1]])
+        return {f"scale{which}": after, f"before{which}": before, _FOLDS[which]: fold}
+
+    def fold(self, k: int, part: Part, which: int) -> None:
+        """Let B take up t where that is planned."""
+        factor = part.table[_FOLDS[which]][k]
+        if factor is not None:
+            np.multiply(part.states[which], factor, part.states[which])
+
+    def done(self, n_steps: int) -> None:
+        """Count steps that have been taken as planned, and let means take up their scales."""
+        self.taken += n_steps
+        for states, scales in zip(self.state, self.scales, strict=True):
+            for state, scale in zip(states, scales, strict=True):
+                state *= scale[n_steps].astype(state.dtype).reshape(-1, *[1] * (state.ndim - 1))
+
+    def buffer(self, k: int, which: int) -> tuple[Array, NDArray[np.float64], NDArray[np.float64]] | None:
+        """Return B, t and rho of the momentum buffer v = t B + rho w before step k; None without a buffer."""
+        if not self.remembers or not self.means:
+            return None
+        return self.state[which][0], self.scales[which][0][k], np.zeros(self.n_runs)
+
+    def step(self, k: int, part: Part, gradient: Array) -> None:
+        """Change one part's parameters by the k-th planned step; the gradient's array is used up."""
+        raise NotImplementedError
 
 
 class Momentum(Arithmetic):
     """Stochastic gradient descent: plain, heavy ball, Nesterov."""
-
-    n_states = 1
 
     def __init__(self, optimizers: Sequence[Optimizer], arrays: Sequence[Array], decayed: Sequence[bool]) -> None:
         self.momentum, self.dampening = (
             np.array([getattr(each, name) for each in optimizers]) for name in ("momentum", "dampening")
         )
         self.nesterov = bool(getattr(optimizers[0], "nesterov"))  # noqa: B009  # Optimizer has none, SGD has
-        if not self.momentum.any():
-            self.n_states = 0
+        if self.momentum.any():
+            self.means = ("momentum",)
         super().__init__(optimizers, arrays, decayed)
-        self.rho = np.zeros(len(optimizers))
+        self.rho = np.zeros(self.n_runs)
 
     def snapshot(self) -> Any:
         """Return a copy of everything that steps change."""
@@ -154,195 +213,200 @@ class Momentum(Arithmetic):
         super().restore(saved[0])
         self.rho = saved[1].copy()
 
-    def kept(self, lr: Table) -> Table:
-        """Return the share of the gradient that goes into the buffer; the first buffer is the gradient itself."""
+    def form(self, lr: Table, weight_decay: Table) -> MomentumForm:
+        """Return the coefficients of each step; the first buffer is the gradient itself, without dampening."""
         kept = np.broadcast_to(np.where(self.momentum > 0, 1 - self.dampening, 1.0), lr.shape).copy()
         if self.taken == 0:
             kept[:1] = 1.0
-        return kept
-
-    def triangular(self, lr: Table, weight_decay: Table) -> dict[str, Table]:
-        """Return the coefficients of the triangular form, where it is real, and else of the plain one."""
-        mu, kept = self.momentum, self.kept(lr)
-        e = lr * weight_decay * kept
-        ones = np.ones_like(e)
-        if not self.coupled:
-            nothing = np.zeros_like(e)
-            return {"rho": nothing, "remember": mu * ones, "take": kept, "shrink": 1 - e / kept, "inner": 1 - e / kept,
-                    "explicit": nothing}  # fmt: skip
-        linear, square = (1 - mu - (1 + mu) * e, mu**2) if self.nesterov else (1 - mu - e, mu)
-        under_root = linear**2 - 4 * square * e
-        real = (linear > 0) & (under_root >= 0)
-        ratio = np.where(real, 2 / (linear + np.sqrt(np.maximum(under_root, 0))), 0.0)  # x / e
-        x = ratio * e
-        found = {"rho": kept * weight_decay * ratio, "explicit": np.where(real, 0.0, kept * weight_decay)}
-        if self.nesterov:
-            return {**found, "remember": mu * (1 + mu * x), "take": 1 + (1 + mu) * x,
-                    "shrink": (1 - e) / (1 + mu * x), "inner": 1 - e}  # fmt: skip
-        return {**found, "remember": mu * (1 + x), "take": kept * (1 + x), "shrink": 1 / (1 + x), "inner": ones}
+        return momentum_form(
+            lr, weight_decay, momentum=self.momentum, kept=kept, nesterov=self.nesterov, coupled=self.coupled
+        )
 
     def scale_factors(self, lr: Table, weight_decay: Table) -> Table:
         """Return what each step multiplies the scale of decayed parameters by."""
-        return self.triangular(lr, weight_decay)["shrink"]
+        return self.form(lr, weight_decay).shrink
 
     def coefficients(self, lr: Table, weight_decay: Table, scale: Table, decayed: bool) -> dict[str, Table]:
-        """Return the factors of each step: of buffer, gradient, weights into the buffer, and of the update."""
-        form = self.triangular(lr, weight_decay)
-        table = {"move": -lr / (form["inner"] * scale[:-1]), "remember": form["remember"], "take": form["take"]}
-        if decayed and self.n_states:
-            self.rhos = np.vstack([self.rho, form["rho"]])  # before each step and after the last
-            feed = (form["remember"] * (self.rhos[:-1] - form["rho"]) + form["explicit"]) * scale[:-1]
-            if feed.any():
-                table["feed"] = feed
+        """Return the factors of each step."""
+        form = self.form(lr, weight_decay if decayed else np.zeros_like(weight_decay))
+        move = -lr / (form.inner * scale[:-1])
+        if not self.means:
+            return {"move": move * form.take}
+        table = self.lazily(0, form.remember)
+        table["take"] = form.take / table["scale0"]
+        table["move"] = move * table["scale0"]
         if self.nesterov:
-            table["again"] = np.broadcast_to(self.momentum, lr.shape)
+            table["straight"] = move
+            table["move"] = table["move"] * self.momentum
+        if decayed:
+            self.rhos = np.vstack([self.rho, form.rho])  # before each step and after the last
+            feed = (form.remember * (self.rhos[:-1] - form.rho) + form.explicit) * scale[:-1]
+            if feed.any():
+                table["feed"] = np.where(feed.any(axis=1, keepdims=True), feed / table["scale0"], np.nan)
         return table
 
-    def buffer(self, k: int, which: int) -> tuple[Array, NDArray[np.float64]] | None:
-        """Return b and rho, (n_runs,), of the momentum buffer v = b + rho w before step k; None without a buffer."""
-        if not self.n_states:
-            return None
-        return self.state[which][0], self.rhos[k] if self.decayed[which] else np.zeros(len(self.optimizers))
+    def buffer(self, k: int, which: int) -> tuple[Array, NDArray[np.float64], NDArray[np.float64]] | None:
+        """Return B, t and rho of the momentum buffer v = t B + rho w before step k; None without a buffer."""
+        found = super().buffer(k, which)
+        return None if found is None else (*found[:2], self.rhos[k] if self.decayed[which] else np.zeros(self.n_runs))
 
     def done(self, n_steps: int) -> None:
-        """Count steps that have been taken as planned."""
+        """Count steps that have been taken as planned, and let the buffer take up its scale."""
         super().done(n_steps)
-        if self.n_states:
+        if self.means:
             self.rho = self.rhos[-1]
 
-    def step(self, k: int, which: int, gradient: Array) -> None:
-        """Change one array of parameters by the k-th planned step; the gradient's array is used up."""
-        table, array = self.tables[which], self.arrays[which]
-        if not self.n_states:
-            gradient *= table["take"][k] * table["move"][k]
-            array += gradient
+    def step(self, k: int, part: Part, gradient: Array) -> None:
+        """Change one part's parameters by the k-th planned step."""
+        table, array = part.table, part.array
+        if not self.means:
+            part.add(table["move"][k], gradient, array)
             return
-        (buffer,) = self.state[which]
-        buffer *= table["remember"][k]
-        if "feed" in table and table["feed"][k].any():
-            buffer += table["feed"][k] * array
-        buffer += table["take"][k] * gradient
+        (buffer,) = part.states
+        self.fold(k, part, 0)
+        if "feed" in table and table["feed"][k] is not None:
+            part.add(table["feed"][k], array, buffer)
+        part.add(table["take"][k], gradient, buffer)
         if self.nesterov:
-            array += table["move"][k] * (gradient + table["again"][k] * buffer)
-        else:
-            array += table["move"][k] * buffer
+            part.add(table["straight"][k], gradient, array)
+        part.add(table["move"][k], buffer, array)
 
 
-class RunningSquare(Arithmetic):
+class Nonlinear(Arithmetic):
+    """What optimizers share whose update is no linear function of the gradients."""
+
+    def coefficients(self, lr: Table, weight_decay: Table, scale: Table, decayed: bool) -> dict[str, Table]:
+        """Return the factors of each step: `move` for the update, and `feed` for the weights into the gradient."""
+        table = {"move": -lr / scale[1:]}
+        if self.coupled and decayed and weight_decay.any():
+            table["feed"] = weight_decay * scale[:-1]
+        for which, name in enumerate(self.means):
+            coefficient = np.broadcast_to(self.parameter(name), lr.shape)
+            table.update(self.lazily(which, coefficient))
+            table[_TAKES[which]] = (1 - coefficient) / table[f"scale{which}"]
+        return table
+
+    def step(self, k: int, part: Part, gradient: Array) -> None:
+        """Change one part's parameters by the k-th planned step; the gradient's array is used up."""
+        if "feed" in part.table:
+            part.add(part.table["feed"][k], part.array, gradient)
+        update = self.update(k, part, gradient)
+        part.add(part.table["move"][k], update, part.array)
+
+    def update(self, k: int, part: Part, fed: Array) -> Array:
+        """Return the update, up to the factor in `move`, for a gradient, whose array is used up."""
+        raise NotImplementedError
+
+    def remember(self, k: int, part: Part, which: int, value: Array) -> Array:
+        """Take a value into a running mean; return B."""
+        self.fold(k, part, which)
+        state = part.states[which]
+        part.add(part.table[_TAKES[which]][k], value, state)
+        return state
+
+
+class RunningSquare(Nonlinear):
     """RMSprop."""
 
-    n_states = 1
+    means = ("smoothing",)
     remembers = False
 
-    def update(self, k: int, fed: Array, state: list[Array]) -> Array:
-        """Return the update for a gradient, which may be overwritten, and change the state."""
-        (square,) = state
-        smoothing = self.each("smoothing", fed)
-        square *= smoothing
-        square += (1 - smoothing) * fed * fed
-        fed /= np.sqrt(square) + self.each("eps", fed)
+    def coefficients(self, lr: Table, weight_decay: Table, scale: Table, decayed: bool) -> dict[str, Table]:
+        """Return the factors of each step: fed / (sqrt(t S) + eps) is taken as fed / (sqrt(S) + eps / sqrt(t))."""
+        table = super().coefficients(lr, weight_decay, scale, decayed)
+        root = np.sqrt(table["scale0"])
+        table["eps"], table["move"] = self.parameter("eps") / root, table["move"] / root
+        return table
+
+    def update(self, k: int, part: Part, fed: Array) -> Array:
+        """Return the update, up to the factor in `move`."""
+        work = part.work
+        np.multiply(fed, fed, work)
+        np.sqrt(self.remember(k, part, 0, work), work)
+        np.add(work, part.table["eps"][k], work)
+        np.divide(fed, work, work)
+        return work
+
+
+class AdaptiveMoments(Nonlinear):
+    """Adam and AdamW."""
+
+    means = ("beta1", "beta2")
+
+    def coefficients(self, lr: Table, weight_decay: Table, scale: Table, decayed: bool) -> dict[str, Table]:
+        """Return the factors of each step, with the corrections of bias: all scales go into `move` and `eps`."""
+        table = super().coefficients(lr, weight_decay, scale, decayed)
+        count = self.taken + np.arange(1, len(lr) + 1)[:, None]
+        corrections = [1 - self.parameter(name) ** count for name in self.means]
+        root = np.sqrt(table["scale1"] / corrections[1])
+        table["eps"] = self.parameter("eps") / root
+        table["move"] = table["move"] * table["scale0"] / (corrections[0] * root)
+        return table
+
+    def update(self, k: int, part: Part, fed: Array) -> Array:
+        """Return the update, up to the factor in `move`."""
+        mean = self.remember(k, part, 0, fed)
+        np.multiply(fed, fed, fed)
+        np.sqrt(self.remember(k, part, 1, fed), fed)
+        np.add(fed, part.table["eps"][k], fed)
+        np.divide(mean, fed, fed)
         return fed
 
 
-class AdaptiveMoments(Arithmetic):
-    """Adam and AdamW."""
-
-    n_states = 2
-
-    def update(self, k: int, fed: Array, state: list[Array]) -> Array:
-        """Return the update for a gradient, which may be overwritten, and change the state."""
-        mean, square = state
-        count = self.taken + k + 1
-        beta1, beta2 = (self.each(name, fed) for name in ("beta1", "beta2"))
-        mean *= beta1
-        mean += (1 - beta1) * fed
-        square *= beta2
-        square += (1 - beta2) * fed * fed
-        first, second = (
-            (1 - self.parameter(name) ** count).reshape(beta1.shape).astype(fed.dtype) for name in ("beta1", "beta2")
-        )
-        denominator = np.sqrt(square / second)
-        denominator += self.each("eps", fed)
-        return np.asarray(mean / first / denominator)
-
-
-class SignMomentum(Arithmetic):
+class SignMomentum(Nonlinear):
     """Sign descent and Signum."""
 
-    n_states = 1
+    def __init__(self, optimizers: Sequence[Optimizer], arrays: Sequence[Array], decayed: Sequence[bool]) -> None:
+        if any(getattr(each, "momentum") for each in optimizers):  # noqa: B009
+            self.means = ("momentum",)
+        super().__init__(optimizers, arrays, decayed)
 
-    def update(self, k: int, fed: Array, state: list[Array]) -> Array:
-        """Return the update for a gradient, which may be overwritten, and change the state."""
-        (buffer,) = state
-        momentum = self.each("momentum", fed)
-        buffer *= momentum
-        buffer += (1 - momentum) * fed
-        return np.sign(buffer)
+    def update(self, k: int, part: Part, fed: Array) -> Array:
+        """Return the update; the scale of the mean does not change its sign."""
+        return np.sign(self.remember(k, part, 0, fed) if self.means else fed, part.work)
 
 
-class EvolvedSign(Arithmetic):
+class EvolvedSign(Nonlinear):
     """Lion."""
 
-    n_states = 1
+    means = ("beta2",)
 
-    def update(self, k: int, fed: Array, state: list[Array]) -> Array:
-        """Return the update for a gradient, which may be overwritten, and change the state."""
-        (buffer,) = state
-        beta1, beta2 = (self.each(name, fed) for name in ("beta1", "beta2"))
-        update = np.sign(beta1 * buffer + (1 - beta1) * fed)
-        buffer *= beta2
-        buffer += (1 - beta2) * fed
-        return np.asarray(update)
+    def coefficients(self, lr: Table, weight_decay: Table, scale: Table, decayed: bool) -> dict[str, Table]:
+        """Return the factors of each step."""
+        table = super().coefficients(lr, weight_decay, scale, decayed)
+        beta1 = self.parameter("beta1")
+        table["old"], table["new"] = beta1 * table["before0"], np.broadcast_to(1 - beta1, lr.shape)
+        return table
+
+    def update(self, k: int, part: Part, fed: Array) -> Array:
+        """Return the update."""
+        work = part.work
+        np.multiply(fed, part.table["new"][k], work)
+        part.add(part.table["old"][k], part.states[0], work)
+        self.remember(k, part, 0, fed)
+        return np.sign(work, work)
 
 
-class PolarMomentum(Arithmetic):
+class PolarMomentum(Nonlinear):
     """Muon."""
 
-    n_states = 1
+    means = ("momentum",)
 
-    def update(self, k: int, fed: Array, state: list[Array]) -> Array:
-        """Return the update for a gradient, which may be overwritten, and change the state."""
-        (buffer,) = state
-        buffer *= self.each("momentum", fed)
-        buffer += fed
+    def coefficients(self, lr: Table, weight_decay: Table, scale: Table, decayed: bool) -> dict[str, Table]:
+        """Return the factors of each step; the buffer is a sum, not a mean, and its scale does not turn it."""
+        table = super().coefficients(lr, weight_decay, scale, decayed)
+        table["take0"] = 1 / table["scale0"]
+        table["smallest"] = SMALLEST_NORM / table["scale0"]
+        return table
+
+    def update(self, k: int, part: Part, fed: Array) -> Array:
+        """Return the update."""
         n_steps = int(getattr(self.optimizers[0], "newton_schulz_steps"))  # noqa: B009
-        matrices = buffer if buffer.ndim == 3 else buffer[:, :, None]
-        return polar_factors(matrices, n_steps).reshape(buffer.shape)
-
-
-def polar_factors(matrices: Array, newton_schulz_steps: int = 0) -> Array:
-    """Return for each matrix the nearest one with singular values 1, or 0 where the matrix has none.
-
-    Parameters
-    ----------
-    matrices : (n_runs, n_rows, n_columns) ndarray
-        One for each run.
-    newton_schulz_steps : int, optional
-        0 for the exact factor, otherwise the steps of Muon's iteration.
-
-    Notes
-    -----
-    Singular vectors of singular value 0 are left out, so that a row or column of zeros stays one.
-
-    Examples
-    --------
-    >>> polar_factors(np.array([[[3.0, 4.0, 0.0], [0.0, 0.0, 0.0]]])).round(12)
-    array([[[0.6, 0.8, 0. ],
-            [0. , 0. , 0. ]]])
-    """
-    if matrices.shape[1] > matrices.shape[2]:
-        return polar_factors(matrices.swapaxes(1, 2), newton_schulz_steps).swapaxes(1, 2)
-    if newton_schulz_steps:
-        factor: Array = matrices / (np.linalg.norm(matrices, axis=(1, 2), keepdims=True) + matrices.dtype.type(1e-7))
-        for _ in range(newton_schulz_steps):
-            square = factor @ factor.swapaxes(1, 2)
-            factor = 3.4445 * factor + (-4.7750 * square + 2.0315 * square @ square) @ factor
-        return factor
-    finite = np.isfinite(matrices).all(axis=(1, 2), keepdims=True)
-    left, values, right = np.linalg.svd(np.where(finite, matrices, 0).astype(np.float64), full_matrices=False)
-    kept = values > RANK_TOLERANCE * values[:, :1]
-    factor = np.asarray((left * kept[:, None, :]) @ right).astype(matrices.dtype)
-    return np.where(finite, factor, np.nan)
+        shape = part.shape if len(part.shape) == 3 else (*part.shape, 1)
+        smallest = part.table["smallest"][k]
+        if not isinstance(smallest, float):
+            smallest = smallest[:, :, None]
+        return part.flat(polar_factors(self.remember(k, part, 0, fed).reshape(shape), n_steps, smallest))
 
 
 _KINDS: dict[type[Optimizer], type[Arithmetic]] = {

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from .configuration import NORMALIZED_SIZE
 from .datasets import Dataset
 from .mlp import cost, predictive_entropy
-from .training_step import Networks, Workspace
+from .training_step import UNPACKED_PRODUCT, Networks, Workspace
 
 __all__ = ["OptimizerWorkspace"]
 
@@ -34,8 +34,7 @@ class OptimizerWorkspace(Workspace):
         assert networks.arithmetic is not None
         self.arithmetic = networks.arithmetic
         self.normalized = config.normalized_layers
-        self.gradients = [np.empty_like(w) for w in networks.weights]
-        self.bias_gradients = [np.empty_like(b) for b in networks.biases]
+        self.parts = networks.arithmetic.parts
         self.measuring = probing
         super().__init__(networks, data, batch_size, shared, probing=False)
 
@@ -51,6 +50,8 @@ class OptimizerWorkspace(Workspace):
         if config.biases:
             stored = stored + [bias_scales / gain for gain in self.pre_gain]
         self.arithmetic.plan(lr, weight_decay, stored)
+        self.looking = self.measuring or self.motion is not None
+        self._reserve()
         self._tabulate(scales[:-1], bias_scales[:-1])
         self.found: dict[str, Array] = {}
         for start in range(0, n_steps, self.n_slots):
@@ -66,7 +67,6 @@ class OptimizerWorkspace(Workspace):
 
     def _tabulate(self, scales: NDArray[np.float64], bias_scales: NDArray[np.float64]) -> None:
         """Prepare the factors of every step: rows for the units of a layer, or single numbers where runs agree."""
-        config = self.config
         self.scales, self.bias_scales = scales, bias_scales
         self.error_scales = self._error_scales(scales)
         self.forward, self.update, self.bias_update, self.bias_forward = [], [], [], []
@@ -76,7 +76,7 @@ class OptimizerWorkspace(Workspace):
             self.forward.append(self._rows(np.full_like(scales, gain) if normalized else scales * gain, layer))
             slope = per_example / self.unit_gain[layer] / (scales if normalized else 1.0)
             self.update.append(self._rows(slope, layer))
-            self.bias_update.append(per_example[:, :, None].astype(config.dtype))
+            self.bias_update.append(self._rows(per_example, layer))
             self.bias_forward.append(self._rows(bias_scales, layer))
 
     def _rows(self, values: NDArray[np.float64], layer: int) -> Array:
@@ -97,42 +97,74 @@ class OptimizerWorkspace(Workspace):
 
     def _stacked_step(self) -> Callable[..., None]:
         """Prepare buffers; the step itself is `_take`."""
-        config = self.config
+        config, weights = self.config, self.networks.weights
         self.activations, self.slope_functions = self._activations(), self._slope_functions()
         self.units_by_run = [self.by_run(u) for u in self.units]
         self.errors_by_run = [self.by_run(e) for e in self.errors]
         self.scaled = [np.empty_like(e) for e in self.errors]  # errors times what makes gradients of them
         self.scaled_by_run = [self.by_run(e) for e in self.scaled]
+        self.transposed = [e.swapaxes(1, 2) for e in self.scaled_by_run]
         self.products = [np.empty_like(e) for e in self.errors]  # V a of normalized layers
         self.bias_terms = [np.empty_like(b) for b in self.bias_rows]
+        self.bias_sums = [np.empty_like(b) for b in self.bias_rows]
         self.logits = np.empty_like(self.units[-1])
         self.ones = np.ones(self.batch_size, config.dtype)
+        self.weights_T = [w.swapaxes(1, 2) for w in weights]
+        n_in, width = config.layers[:2]
+        rows = self.n_runs * width
+        block = width * max(1, UNPACKED_PRODUCT // (self.batch_size * n_in * width))
+        wide = weights[0].reshape(rows, n_in)
+        self.wide_products = [
+            (wide[start : start + block].T, self.units[0][:, start : start + block]) for start in range(0, rows, block)
+        ]
+        self.gradients: list[Array] = []
         return self._take
+
+    def _reserve(self) -> None:
+        """Make room for the gradients: of all runs if they are looked at, else of those that step together."""
+        if self.gradients:
+            return
+        self.gradients = [
+            np.empty_like(w if self.looking else w[self.parts[layer][0].runs])
+            for layer, w in enumerate(self.networks.weights)
+        ]
 
     def _take(self, k: int, slot: int, n_steps: int) -> None:
         """Take the k-th planned step on the mini-batch in a slot."""
-        weights = self.networks.weights
+        weights, step, n_layers = self.networks.weights, self.arithmetic.step, self.config.n_layers
         row_gains = self._forward(k, slot)
         np.subtract(self.units[-1], self.targets[slot], self.units[-1])
-        for layer in range(self.config.n_layers - 1, 0, -1):
-            above = self.errors_by_run[layer]
-            row_gain = row_gains[layer]
+        for layer in range(n_layers - 1, 0, -1):
+            above, row_gain = self.errors_by_run[layer], row_gains[layer]
             if row_gain is not None:
                 np.multiply(self.errors[layer], row_gain, self.scaled[layer])
                 above = self.scaled_by_run[layer]
             np.matmul(above, weights[layer], self.errors_by_run[layer - 1])
             self.slope_functions[layer - 1]()
-        for layer in range(self.config.n_layers):
-            self._differentiate(k, slot, layer, row_gains[layer])
-        if self.measuring:
-            self._measure(k, slot, n_steps)
-        if self.motion is not None:
-            self.motion.start(k, self.scales[k], self.gradients)
-        for layer, gradient in enumerate(self.gradients):
-            self.arithmetic.step(k, layer, gradient)
+        along = [self._scale_errors(k, layer, row_gains[layer]) for layer in range(n_layers)]
+        if self.looking:
+            for layer, gradients in enumerate(self.gradients):
+                for part in self.parts[layer]:
+                    self._differentiate(slot, layer, part.runs, gradients[part.runs], along[layer])
+            if self.measuring:
+                self._measure(k, slot, n_steps)
+            if self.motion is not None:
+                self.motion.start(k, self.scales[k], self.gradients)
+        for layer, gradients in enumerate(self.gradients):
+            for part in self.parts[layer]:
+                mine = gradients
+                if self.looking:
+                    mine = gradients[part.runs]
+                else:
+                    self._differentiate(slot, layer, part.runs, mine, along[layer])
+                step(k, part, part.flat(mine))
         if self.config.biases:
-            for layer, gradient in enumerate(self.bias_gradients):
-                self.arithmetic.step(k, self.config.n_layers + layer, gradient)
+            for layer, sums in enumerate(self.bias_sums):
+                np.matmul(self.ones, self.errors[layer], sums)
+                np.multiply(sums, self.bias_update[layer][k], sums)
+                by_run = sums.reshape(self.n_runs, -1)
+                for part in self.parts[n_layers + layer]:
+                    step(k, part, part.flat(by_run[part.runs]))
 
     def _forward(self, k: int, slot: int) -> list[Array | None]:
         """Fill the units; return c/||V|| of the rows of normalized layers, (n_runs * width,)."""
@@ -140,10 +172,12 @@ class OptimizerWorkspace(Workspace):
         row_gains: list[Array | None] = []
         for layer, unit in enumerate(self.units):
             if layer == 0 and self.shared:
-                np.matmul(self.pixels[slot, 0], weights[0].reshape(-1, config.layers[0]).T, unit)
+                x = self.pixels[slot, 0]
+                for weight, product in self.wide_products:
+                    np.matmul(x, weight, product)
             else:
                 below = self.pixels[slot] if layer == 0 else self.units_by_run[layer - 1]
-                np.matmul(below, weights[layer].swapaxes(1, 2), self.units_by_run[layer])
+                np.matmul(below, self.weights_T[layer], self.units_by_run[layer])
             if self.normalized[layer]:
                 np.copyto(self.products[layer], unit)
                 gains = NORMALIZED_SIZE / np.sqrt(np.vecdot(weights[layer], weights[layer])).reshape(-1)
@@ -152,31 +186,35 @@ class OptimizerWorkspace(Workspace):
             else:
                 row_gains.append(None)
             np.multiply(unit, self.forward[layer][k], unit)
-            if config.biases:
+            if config.decay_biases:
                 np.multiply(self.bias_rows[layer], self.bias_forward[layer][k], self.bias_terms[layer])
                 np.add(unit, self.bias_terms[layer], unit)
+            elif config.biases:
+                np.add(unit, self.bias_rows[layer], unit)
             if self.measuring and layer == config.n_layers - 1:
                 np.copyto(self.logits, unit)
             self.activations[layer]()
         return row_gains
 
-    def _differentiate(self, k: int, slot: int, layer: int, row_gains: Array | None) -> None:
-        """Write the mean gradients of a layer's weights and biases, in true units."""
-        scaled, gradient, weights = self.scaled[layer], self.gradients[layer], self.networks.weights[layer]
+    def _scale_errors(self, k: int, layer: int, row_gains: Array | None) -> Array | None:
+        """Bring a layer's errors to the units of the weights' gradient; return its part along normalized weights."""
+        scaled = self.scaled[layer]
         np.multiply(self.errors[layer], self.update[layer][k], scaled)
-        if row_gains is not None:
-            np.multiply(scaled, row_gains, scaled)
-        if layer == 0 and self.shared:
-            np.matmul(scaled.T, self.pixels[slot, 0], gradient.reshape(-1, gradient.shape[2]))
+        if row_gains is None:
+            return None
+        np.multiply(scaled, row_gains, scaled)
+        along = np.einsum("ej,ej->j", scaled, self.products[layer]) * (row_gains / NORMALIZED_SIZE) ** 2
+        return np.asarray(along.reshape(self.n_runs, -1, 1))
+
+    def _differentiate(self, slot: int, layer: int, runs: slice, gradient: Array, along: Array | None) -> None:
+        """Write the mean gradient of some runs' weights of a layer, in true units."""
+        if layer:
+            below = self.units_by_run[layer - 1][runs]
         else:
-            below = self.pixels[slot] if layer == 0 else self.units_by_run[layer - 1]
-            np.matmul(self.scaled_by_run[layer].swapaxes(1, 2), below, gradient)
-        if row_gains is not None:
-            along = np.einsum("ej,ej->j", scaled, self.products[layer]) * (row_gains / NORMALIZED_SIZE) ** 2
-            gradient -= along.reshape(self.n_runs, -1, 1) * weights
-        if self.config.biases:
-            sums = np.matmul(self.ones, self.errors[layer]).reshape(self.n_runs, -1)
-            np.multiply(sums, self.bias_update[layer][k], self.bias_gradients[layer])
+            below = self.pixels[slot] if self.shared else self.pixels[slot, runs]
+        np.matmul(self.transposed[layer][runs], below, gradient)
+        if along is not None:
+            gradient -= along[runs] * self.networks.weights[layer][runs]
 
     def _measure(self, k: int, slot: int, n_steps: int) -> None:
         """Write down what the mini-batch's gradient does at the weights before its step."""
