@@ -162,6 +162,6 @@ def _plain_x(axes: Axes) -> None:
     """Write plain numbers on a logarithmic x axis, where powers of ten would be printed too small."""
     low, high = axes.get_xlim()
     ticks = [10**power for power in range(9) if low <= 10**power <= high]
-    axes.set_xticks(ticks)
+    axes.set_xticks(ticks[:: 1 + len(ticks) // 4])
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.12g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
