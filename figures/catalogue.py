@@ -17,12 +17,14 @@ __all__ = ["FigureModule", "all_ids", "ids", "make", "module", "references"]
 _OF_EXPERIMENTS = (  # in the order in which they are told
     "founding-question",
     "tail-off",
+    "gradient-balance",
+    "conservation",
     "rescaling",
     "width",
 )
 _OF_THEORY: tuple[str, ...] = ()
 """Figures of no experiment that `figures` draws too: they need no data set."""
-_OF_HYPERPARAMETERS = ("norm-trajectory", "diagnosis")
+_OF_HYPERPARAMETERS = ("norm-trajectory", "diagnosis", "time-to-equilibrium")
 """Figures of what a user gives: they are drawn by other commands than `figures`."""
 
 

@@ -44,7 +44,7 @@ _HIDDEN = (30, 20)  # two hidden layers, so that a unit can have units on both s
 _LR, _BATCH_SIZE = 0.1, 10
 _WEIGHT_DECAY = 0.01  # a thousandth per step: by the end decay alone leaves 2 % of a quadratic charge or less
 _N_STEPS, _N_SEEDS = {"quick": 2000, "full": 10000}, {"quick": 1, "full": 3}
-_BINS = 40  # of the logarithm of the step, in a curve
+_BINS = 30  # points of a curve, even in the logarithm of the step
 _CONTROL = "control"
 
 _NETWORKS: dict[str, dict[str, Any]] = {

@@ -292,20 +292,15 @@ def _points(books: Books) -> list[Curve]:
     found.append(_curve("y = x", "balance", "theory", ends, ends, "decay"))
     for output, optimizer in itertools.product(OUTPUTS, OPTIMIZERS):
         chosen = [told for case, told in books.items() if (case.output, case.optimizer) == (output, optimizer)]
-        balance, decay, ends_term = (
-            np.concatenate([told[name] for told in chosen]) for name in ("balance", "decay", "ends")
-        )
-        name = f"{output} outputs, {optimizer}"
-        found += [
-            _curve(name, "balance", "experiment", balance, decay, "decay"),
-            _curve(name, "residual", "experiment", balance, decay / balance - 1, "decay over balance, less 1", "1"),
-            _curve(name, "without ends", "experiment", balance, balance - ends_term, "pull and noise alone"),
-        ]
-    tolerance = np.full(2, TOLERANCE)
-    found += [
-        _curve(name, "residual", "theory", ends, sign * tolerance, "decay over balance, less 1", "1")
-        for name, sign in (("tolerance", 1), ("tolerance, below", -1))
-    ]
+        balance, decay = (np.concatenate([told[name] for told in chosen]) for name in ("balance", "decay"))
+        name, relative = f"{output} outputs, {optimizer}", np.abs(decay / balance - 1)
+        found.append(_curve(name, "balance", "experiment", balance, decay, "decay"))
+        found.append(_curve(name, "residual", "experiment", balance, relative, "deviation from y = x", "1"))
+    found.append(_curve("tolerance", "residual", "theory", ends, np.full(2, TOLERANCE), "deviation from y = x", "1"))
+    balance, decay, gone = (
+        np.concatenate([told[name] for told in books.values()]) for name in ("balance", "decay", "ends")
+    )
+    found.append(_curve("without the ends", "balance", "reference", balance - gone, decay, "decay"))
     return found
 
 
