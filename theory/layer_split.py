@@ -105,8 +105,8 @@ def _layer_split() -> Derivation:
         title="Linear layers share every mode equally: decay is a Schatten penalty on their product",
         assumptions=(
             "Linear layers without biases, all with the same decay, at a minimum of the regularized loss.",
-            "Each mode of the product runs through one direction of every hidden layer, and no hidden layer is narrower "
-            "than the number of modes.",
+            "Each mode of the product runs through one direction of every hidden layer, and no hidden layer is "
+            "narrower than the number of modes.",
             "The product of all layers then minimizes the loss plus this penalty summed over its singular values: the "
             "nuclear norm for two layers, a quasi-norm that is not convex for more.",
         ),

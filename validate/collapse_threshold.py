@@ -13,6 +13,7 @@ __all__ = ["relu_threshold", "smooth_threshold"]
 Array = NDArray[np.float64]
 
 _STARTS = 24  # random unit vectors beside the singular ones
+_LAST_STARTS = 4  # as many climb to the end
 _CLIMBS = 60
 _SHIFT = 1.0  # of the power iteration, in units of the signal; grows where the signal falls
 _STEEP = 1e-3
@@ -82,7 +83,10 @@ def relu_threshold(examples: Examples, rng: np.random.Generator) -> float:
         tried /= np.linalg.norm(tried, axis=1, keepdims=True)
         signals_there, gradients_there = _relu_signals(tried, examples)
         up = signals_there >= signals
-        directions, gradients = np.where(up[:, None], tried, directions), np.where(up[:, None], gradients_there, gradients)
+        directions, gradients = (
+            np.where(up[:, None], tried, directions),
+            np.where(up[:, None], gradients_there, gradients),
+        )
         signals, shifts = np.where(up, signals_there, signals), np.where(up, 0.8 * shifts, 2.0 * shifts)
         # The lower half of the starts goes: what is left climbs at half the price.
         if len(signals) > 4:

@@ -25,6 +25,7 @@ _NAMES = (  # each is the function `run` of the module of that name
     "conservation",
     "rescaling",
     "width",
+    "collapse",
 )
 
 

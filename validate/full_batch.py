@@ -21,20 +21,32 @@ from .configuration import ACTIVATIONS
 from .datasets import Dataset
 from .mlp import activate, derivative
 
-__all__ = ["AtRest", "Examples", "come_to_rest", "cost_and_gradients", "draw_weights", "living_examples"]
+__all__ = [
+    "AtRest",
+    "Examples",
+    "check_pixels",
+    "come_to_rest",
+    "cost_and_gradients",
+    "draw_weights",
+    "fresh_generator",
+    "living_examples",
+]
 
 Array = NDArray[Any]
 
 _BLOCK = 1000
 _MEMORY = 20  # pairs of steps and gradients that L-BFGS keeps
 _STILL = 1e-4
-"""The network rests when the whole gradient is this small against the decay's part of it. A squared norm R that vanishes
+"""The network rests when the whole gradient is this small against the decay's part of it. A squared norm that vanishes
 at the decay lambda_c is then off by less than 1e-4 lambda / (lambda_c - lambda) of itself: 0.5 % at 2 % from there."""
 _GONE = 1e-8
 """Squared norm of all weights at which they count as zero: a thousandth of its root is far below any trained size."""
 _FALL = 1e-10
 """Relative fall of the regularized cost in one step below which float32 arithmetic knows no better."""
 _LINE_SEARCH = 8
+_FIRST_STEP = 0.01
+"""Length of the first step over the norm of the weights: a warm start is not to leave its basin before the curvature is
+known. L-BFGS-B tries the length 1 first, so it is given weights in this unit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,11 +91,21 @@ def living_examples(data: Dataset) -> Examples:
     InvalidInput
         If every pixel is zero in every image.
     """
+    check_pixels(data)
     alive = np.setdiff1d(np.arange(data.n_inputs), data.dead_pixels)
-    if not alive.size:
-        raise InvalidInput("every training image is black, so no weight is fed; give images with other pixels")
     inputs = data.train.images[:, alive] * np.float32(data.pixel_scale)
     return Examples(inputs, data.train.labels.astype(np.int64), data.n_classes)
+
+
+def check_pixels(data: Dataset) -> None:
+    """Raise InvalidInput if every training image is black: no weight would get a gradient."""
+    if len(data.dead_pixels) == data.n_inputs:
+        raise InvalidInput("every training image is black, so no weight is fed; give images with other pixels")
+
+
+def fresh_generator(seed: np.random.SeedSequence) -> np.random.Generator:
+    """Return a generator at the beginning of a stream, whatever has been spawned from the seed since."""
+    return np.random.default_rng(np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key))
 
 
 def draw_weights(widths: Sequence[int], rng: np.random.Generator, *, scale: float = 1.0) -> tuple[Array, ...]:
@@ -207,15 +229,19 @@ def come_to_rest(
     def layers_of(flat: Array) -> list[Array]:
         return [part.reshape(shape) for part, shape in zip(np.split(flat, cuts), shapes, strict=True)]
 
-    def objective(flat: Array) -> tuple[float, Array]:
+    start = np.concatenate([np.asarray(w, dtype=np.float64).ravel() for w in weights])
+    unit = _FIRST_STEP * (float(np.linalg.norm(start)) or 1.0)
+
+    def objective(scaled: Array) -> tuple[float, Array]:
+        flat = unit * scaled
         cost, gradients = cost_and_gradients(layers_of(flat), activation, examples)
         gradient = np.concatenate([part.ravel() for part in gradients]) + decay * flat
-        told.update(at=flat.copy(), gradient=gradient, cost=cost, n_gradients=told["n_gradients"] + 1)
-        return cost + decay / 2 * float(flat @ flat), gradient
+        told.update(at=scaled.copy(), gradient=gradient, cost=cost, n_gradients=told["n_gradients"] + 1)
+        return cost + decay / 2 * float(flat @ flat), unit * gradient
 
-    def look(flat: Array) -> None:
-        norm = float(np.linalg.norm(flat))
-        here = np.array_equal(flat, told["at"]) and np.linalg.norm(told["gradient"]) < _STILL * decay * norm
+    def look(scaled: Array) -> None:
+        norm = unit * float(np.linalg.norm(scaled))
+        here = np.array_equal(scaled, told["at"]) and np.linalg.norm(told["gradient"]) < _STILL * decay * norm
         if here or norm**2 < _GONE:
             raise StopIteration
 
@@ -226,9 +252,9 @@ def come_to_rest(
         "gtol": 0.0,
         "ftol": _FALL,
     }
-    start = np.concatenate([np.asarray(w, dtype=np.float64).ravel() for w in weights])
-    flat = minimize(objective, start, jac=True, method="L-BFGS-B", callback=look, options=options).x
-    objective(flat)
+    scaled = minimize(objective, start / unit, jac=True, method="L-BFGS-B", callback=look, options=options).x
+    objective(scaled)
+    flat = unit * scaled
     found = tuple(layers_of(flat))
     norm = float(np.linalg.norm(flat))
     unrest = float(np.linalg.norm(told["gradient"])) / (decay * norm) if norm**2 >= _GONE else np.nan

@@ -134,13 +134,15 @@ def least_product(
     """
     decay, layers = check_positive("weight_decay", weight_decay), check_count("depth", depth, least=2)
     size, slope = (derive("layer-split").function(name) for name in ("norm_squared_layer", "penalty_slope"))
+    check_count("most_steps", most_steps)
     matrix = np.zeros((examples.n_classes, examples.inputs.shape[1])) if start is None else start
     at, weight = matrix, 1.0
     gradient = cost_and_gradients([at], "linear", examples)[1][0]
     # the curvature of the softmax's cost at zero: the covariance of its outputs has the largest eigenvalue 1/n_classes
     curvature = float(np.mean(np.sum(examples.inputs**2, axis=1))) / examples.n_classes
-    unrest = np.nan
-    for n_gradients in range(1, most_steps + 1):
+    unrest, n_gradients = np.nan, 0
+    while n_gradients < most_steps:
+        n_gradients += 1
         left, values, right = np.linalg.svd(at - gradient / curvature, full_matrices=False)
         modes = shrink(values, decay / curvature, layers)
         reached = (left * modes) @ right
