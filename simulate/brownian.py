@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import InvalidInput, check_count, check_positive, check_rng
 from .problem import FloatArray
 
-__all__ = ["GROUP", "BrownianPaths", "brownian_paths", "group_streams", "integrate_motion"]
+__all__ = ["GROUP", "BrownianPaths", "brownian_paths", "group_streams", "integrate_motion", "seed_of"]
 
 GROUP = 4096
 """Paths that share one random stream: fixed, so that no choice of block size or processes changes a number."""
@@ -123,6 +123,21 @@ def group_streams(
     rng: np.random.Generator | int | None, n_paths: int
 ) -> tuple[list[np.random.SeedSequence], type[Any], int | Mapping[str, Any]]:
     """Spawn one seed per group of `GROUP` paths; return also the kind of generator and what to record as the seed."""
+    root, kind, seed = seed_of(rng)
+    return root.spawn(-(-n_paths // GROUP)), kind, seed
+
+
+def seed_of(
+    rng: np.random.Generator | int | None,
+) -> tuple[np.random.SeedSequence, type[Any], int | Mapping[str, Any]]:
+    """Return the seed sequence behind `rng`, its kind of generator, and what to record as the seed.
+
+    A seed of one's own gives an integer that, given again, repeats the run; so does that of None, which is fresh. A
+    Generator is spawned from and left where it is.
+
+    >>> seed_of(7)[2]
+    7
+    """
     kind: type[Any] = np.random.PCG64
     if isinstance(rng, np.random.Generator):
         root = rng.bit_generator.seed_seq
@@ -134,4 +149,4 @@ def group_streams(
         root = np.random.SeedSequence(None if rng is None else check_count("rng", rng, least=0))
         entropy = root.entropy
         seed = entropy if isinstance(entropy, int) else root.state
-    return root.spawn(-(-n_paths // GROUP)), kind, seed
+    return root, kind, seed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any
 
@@ -18,8 +18,8 @@ from ..errors import (
     check_count,
     check_nonnegative,
     check_positive,
-    check_rng,
 )
+from .brownian import seed_of
 from .random_gradients import GradientSource
 from .update_rules import Muon, Rule, State
 
@@ -91,12 +91,13 @@ def walk(
     *,
     n_weights: int | tuple[int, int],
     n_steps: int,
-    rng: np.random.Generator | int,
+    rng: np.random.Generator | int | None = None,
     n_replicas: int = 32,
     burn_in: int | None = None,
     norm_squared_start: float = 0.0,
     symmetry: str = "none",
     max_lag: int = 0,
+    progress: Callable[[int, int], object] | None = None,
 ) -> Walk:
     """Run an optimizer on random gradients, many replicas at once.
 
@@ -110,8 +111,9 @@ def walk(
         Weights, or rows and columns of a weight matrix, which Muon needs.
     n_steps : int
         Steps to measure.
-    rng : Generator or int
-        Source of random numbers, or its seed.
+    rng : Generator or int, optional
+        Source of random numbers, as in `weightdecay.simulate.solve`: a seed, or a Generator that is spawned from and
+        left where it is; without it a fresh seed, which the result tells.
     n_replicas : int, optional
         Independent walks, at least 2.
     burn_in : int, optional
@@ -122,6 +124,8 @@ def walk(
         "scale" makes each gradient perpendicular to the weights and divides it by their norm.
     max_lag : int, optional
         Largest lag of the updates' autocorrelation.
+    progress : callable, optional
+        Called as ``progress(steps_done, n_steps_in_all)`` about a hundred times.
 
     Returns
     -------
@@ -163,8 +167,10 @@ def walk(
             raise InvalidInput("weight_decay is 0, so the start is never forgotten; give a decay, or a burn_in")
         burn_in = math.ceil(_MEMORIES / eps)
     burn_in = check_count("burn_in", burn_in, least=0)
-    generator = check_rng(rng)
-    seed: Any = rng if not isinstance(rng, np.random.Generator) else dict(generator.bit_generator.state)
+    if progress is not None and not callable(progress):
+        raise InvalidInput(f"progress is {progress!r}, but must be a function progress(steps_done, n_steps_in_all)")
+    root, kind, seed = seed_of(rng)
+    generator = np.random.Generator(kind(root.spawn(1)[0] if isinstance(rng, np.random.Generator) else root))
     weights = _start(generator, n_replicas, shape, norm_squared_start, symmetry)
     stream = gradients.stream(generator, n_replicas, shape)
     left = 1.0 - eps if rule.coupling == "decoupled" else 1.0
@@ -174,7 +180,10 @@ def walk(
     products, angles = np.zeros(n_replicas), np.zeros(n_replicas)
     covariances, counts = np.zeros((max_lag + 1, n_replicas)), np.zeros(max_lag + 1)
     squared = _inner(weights, weights)
+    every = -(-(burn_in + n_steps) // 100)
     for step in range(burn_in + n_steps):
+        if progress is not None and step and step % every == 0:
+            progress(step, burn_in + n_steps)
         gradient = next(stream)
         if symmetry == "scale":
             gradient = _tangential(gradient, weights, squared)
@@ -197,6 +206,8 @@ def walk(
         for lag, update in enumerate(recent):
             covariances[lag] += _inner(recent[0], update)
             counts[lag] += 1
+    if progress is not None:
+        progress(burn_in + n_steps, burn_in + n_steps)
     covariances /= counts[:, None]
     mean_norms = norms.mean(axis=0)
     alike = _ratio(products / n_steps, mean_norms)

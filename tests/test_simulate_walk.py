@@ -339,9 +339,25 @@ def test_the_same_seed_gives_the_same_walk():
     def run(rng):
         return walk(simulate.SGD(0.1, weight_decay=1.0), WhiteGradients(), n_weights=10, n_steps=20, rng=rng)
 
-    assert run(1).norm_squared == run(1).norm_squared == run(np.random.default_rng(1)).norm_squared
-    assert run(1).norm_squared != run(2).norm_squared
+    assert run(1).norm_squared == run(1).norm_squared != run(2).norm_squared
     assert 1 == run(1).seed
+    fresh = run(None)
+    assert fresh.norm_squared == run(fresh.seed).norm_squared
+    generators = [np.random.default_rng(1) for _ in range(2)]
+    first, again, second = (run(generator) for generator in (*generators, generators[0]))
+    assert first.norm_squared == again.norm_squared != second.norm_squared
+    assert 1 == first.seed["entropy"]
+    assert np.random.default_rng(1).random() == generators[0].random()  # the caller's own stream is left alone
+
+
+def test_a_walk_tells_its_progress_up_to_the_end_and_changes_no_number():
+    told, options = [], {"n_weights": 10, "n_steps": 500, "rng": 1}
+    rule = simulate.SGD(0.1, weight_decay=1.0)
+    watched = walk(rule, WhiteGradients(), progress=lambda done, total: told.append((done, total)), **options)
+    assert walk(rule, WhiteGradients(), **options).norm_squared == watched.norm_squared
+    assert (600, 600) == told[-1]
+    assert sorted(told) == told
+    assert 90 <= len(told) <= 110
 
 
 def test_fixed_norms_and_tangential_gradients_make_the_norm_certain():
@@ -383,7 +399,7 @@ def test_with_replacement_the_power_is_the_one_asked_for():
         ({"symmetry": "scal"}, "did you mean 'scale'"),
         ({"symmetry": "scale"}, "norm_squared_start is 0.0, but must be a finite number above 0"),
         ({"n_weights": (2, 3, 4)}, "must be a number of weights, or \\(n_rows, n_columns\\)"),
-        ({"rng": None}, "rng is None, but must be a numpy.random.Generator"),
+        ({"progress": 3}, "progress is 3, but must be a function"),
         ({"rng": "1"}, "rng is '1', but must be"),
         ({"norm_squared_start": "1"}, "norm_squared_start is '1', but must be"),
     ],
