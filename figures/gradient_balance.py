@@ -14,6 +14,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from ..validate import Curve, Report, run
 from .captions import number
@@ -202,14 +203,17 @@ def _residual(axes: Axes, curves: Sequence[Curve], told: dict[str, Any]) -> list
     return drawn
 
 
+def _errors(curve: Curve) -> NDArray[np.float64]:
+    return np.zeros_like(curve.y) if curve.standard_error is None else curve.standard_error
+
+
 def _whole_set(axes: Axes, curves: Sequence[Curve]) -> list[Artist]:
     drawn: list[Artist] = []
     axes.axhline(1, color="0.6", linewidth=0.5, zorder=0)
-    ticks = []
     for curve in curves:
         pulls, sampling = curve.name.split(", ")
         place = list(SAMPLING_NAMES).index(sampling)
-        for layer, ratio, error in zip(curve.x, curve.y, curve.standard_error, strict=True):
+        for layer, ratio, error in zip(curve.x, curve.y, _errors(curve), strict=True):
             x = place + APART * (2 * (layer - curve.x.mean()) * 1.5 + (0.5 if pulls == "whole" else -0.5))
             line, _, _ = axes.errorbar(
                 [x],
@@ -223,11 +227,10 @@ def _whole_set(axes: Axes, curves: Sequence[Curve]) -> list[Artist]:
                 zorder=3,
             )
             drawn.append(line)
-        ticks.append(place)
     axes.set_xlim(-0.5, len(SAMPLING_NAMES) - 0.5)
     axes.set_xticks(range(len(SAMPLING_NAMES)), list(SAMPLING_NAMES.values()))
-    top = max(float(np.max(curve.y + curve.standard_error)) for curve in curves)
-    low = min(float(np.min(curve.y - curve.standard_error)) for curve in curves)
+    top = max(float(np.max(curve.y + _errors(curve))) for curve in curves)
+    low = min(float(np.min(curve.y - _errors(curve))) for curve in curves)
     axes.set_ylim(low - 0.12 * (top - low), top + 0.35 * (top - low))
     axes.set_ylabel("pull, noise and ends over decay")
     for place, (text, colour) in enumerate(

@@ -11,7 +11,7 @@ from .captions import RAISED
 
 __all__ = ["power_of_ten", "power_ticks"]
 
-MOST_TICKS, FEW_DECADES = 7, 3
+MOST_TICKS, FEW_DECADES = 7, 4
 
 
 def power_of_ten(value: float) -> str:
@@ -27,7 +27,7 @@ def power_of_ten(value: float) -> str:
 
 
 def power_ticks(axes: Axes, which: str) -> None:
-    """Put at most seven ticks at powers of ten on a logarithmic axis; decimals if it spans less than three decades.
+    """Put at most seven ticks at powers of ten on a logarithmic axis; decimals if it spans less than four decades.
 
     Parameters
     ----------
@@ -38,8 +38,10 @@ def power_ticks(axes: Axes, which: str) -> None:
     """
     axis, limits = {"x": (axes.xaxis, axes.get_xlim()), "y": (axes.yaxis, axes.get_ylim())}[which]
     first, last = math.ceil(math.log10(min(limits))), math.floor(math.log10(max(limits)))
-    if math.log10(max(limits) / min(limits)) < FEW_DECADES:
-        places = [factor * 10.0**power for power in range(first - 1, last + 1) for factor in (1, 3)]
+    decades = math.log10(max(limits) / min(limits))
+    if decades < FEW_DECADES:
+        leading = (1, 3) if decades < FEW_DECADES - 1.5 else (1,)
+        places = [factor * 10.0**power for power in range(first - 1, last + 1) for factor in leading]
         axis.set_ticks([place for place in places if min(limits) <= place <= max(limits)])
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.12g}"))
         axis.set_minor_locator(NullLocator())
