@@ -22,7 +22,7 @@ _OF_EXPERIMENTS = (  # in the order in which they are told
     "rescaling",
     "width",
 )
-_OF_THEORY: tuple[str, ...] = ()
+_OF_THEORY: tuple[str, ...] = ("convergence",)
 """Figures of no experiment that `figures` draws too: they need no data set."""
 _OF_HYPERPARAMETERS = ("norm-trajectory", "diagnosis", "time-to-equilibrium")
 """Figures of what a user gives: they are drawn by other commands than `figures`."""
