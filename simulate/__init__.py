@@ -18,6 +18,7 @@ from .optimizer_choice import OPTIMIZERS, OptimizerChoice, optimizer_choice
 from .planning import KEPT, WANTED, Carried, Plan, Setting, carry, plan
 from .prediction import LayerPrediction, Prediction, predict
 from .problem import Problem, Solution, Status
+from .published_runs import PublishedRun, published_runs
 from .random_gradients import AutoregressiveGradients, SampledGradients, WhiteGradients
 from .schedule_text import schedule_from_text
 from .schedules import Constant, Cosine, Linear, Schedule, Step, Tabulated, WarmUp, as_schedule, schedule_from_dict
@@ -62,6 +63,7 @@ __all__ = [
     "Power",
     "Prediction",
     "Problem",
+    "PublishedRun",
     "RMSprop",
     "RoundedDecay",
     "SampledGradients",
@@ -104,6 +106,7 @@ __all__ = [
     "predict",
     "problem_from_derivation",
     "product_flow",
+    "published_runs",
     "pure_decay_floor",
     "reaching",
     "rounded_decay",

@@ -102,6 +102,11 @@ class DecayingRun:
             return float(self._power(self.n_steps))
         return float(self._floor[-1])
 
+    def n_time_constants(self) -> float:
+        """Return the length of the run in time constants of decay: in powers of e by which weights fall."""
+        left = self.left()
+        return math.inf if left == 0 else -0.5 * math.log(left)
+
     def steps_to_leave(self, part: float) -> float:
         """Return the steps until decay alone leaves that part of the squared norm; infinite if that is after the run.
 

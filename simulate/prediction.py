@@ -85,6 +85,8 @@ class Prediction:
         Length of the run.
     steps_per_epoch : float or None
         Steps of an epoch.
+    lr, weight_decay : float
+        Learning rate and decay coefficient where the decay of a step is largest.
     decay_per_step : float
         Largest part of a weight that decay takes in a step.
     time_constant_steps, time_constant_epochs : float or None
@@ -108,6 +110,8 @@ class Prediction:
     coupling: str
     n_steps: int
     steps_per_epoch: float | None
+    lr: float
+    weight_decay: float
     decay_per_step: float
     time_constant_steps: float | None
     time_constant_epochs: float | None
@@ -218,10 +222,12 @@ def predict(
         coupling=choice.coupling,
         n_steps=count,
         steps_per_epoch=per_epoch,
+        lr=lr_peak,
+        weight_decay=decay_peak,
         decay_per_step=float(effective.samples().max()),
         time_constant_steps=steps,
         time_constant_epochs=None if steps is None or per_epoch is None else steps / per_epoch,
-        n_time_constants=None if left == 0 else -0.5 * math.log(left),
+        n_time_constants=None if left == 0 else effective.n_time_constants(),
         start_left=left,
         steps_to_forget=forgotten if math.isfinite(forgotten) else None,
         tolerance=tolerance,

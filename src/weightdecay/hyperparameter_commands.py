@@ -151,15 +151,17 @@ def convert(source: str, value: float, target: str | None, as_json: bool, **opti
 @click.option(
     "--tolerance", type=float, default=0.05, show_default=True, help="Distance from equilibrium that is none."
 )
+@click.option("--plot", metavar="DIR", help="Also draw a chart of time constants with this run and known models.")
 @as_json_option
-def predict(layers: tuple[str, ...], as_json: bool, **options: Any) -> None:
+def predict(layers: tuple[str, ...], plot: str | None, as_json: bool, **options: Any) -> None:
     """Predict time constant, equilibrium and trouble of a run from its hyperparameters, layer by layer."""
     from . import simulate
 
     blocks = [simulate.layer_from_text(text) for text in layers] or [simulate.Layer("layer", (1024, 1024))]
     found = simulate.predict(blocks, **run_arguments(options), **options)
+    files = drawn(plot, "time-to-equilibrium", prediction=found) if plot is not None else []
     if as_json:
-        print_json(found.to_dict())
+        print_json(found.to_dict() | ({"files": files} if files else {}))
         return
     per_epoch = found.steps_per_epoch
     if found.time_constant_steps is None:
@@ -180,6 +182,16 @@ def predict(layers: tuple[str, ...], as_json: bool, **options: Any) -> None:
             click.echo(paragraph(line, "  "))
     for warned in found.warnings:
         click.echo("\n" + paragraph(f"Warning: {warned.sentence}."))
+    if files:
+        click.echo(f"\n{files[0].rpartition('.')[0]}.*: {len(files)} files")
+
+
+def drawn(out: str, figure_id: str, **given: Any) -> list[str]:
+    """Draw a figure of what a user gives into a folder, and return its files."""
+    from . import figures as drawing
+
+    with drawing.output_folder(out) as folder:
+        return [str(path) for path in drawing.save(drawing.make(figure_id, **given), figure_id, folder)]
 
 
 def _time(steps: float, per_epoch: float | None) -> str:

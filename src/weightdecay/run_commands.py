@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +17,7 @@ from .command_parts import (
     with_options,
 )
 from .errors import InvalidInput
-from .hyperparameter_commands import OPTIMIZER_OPTIONS
+from .hyperparameter_commands import OPTIMIZER_OPTIONS, drawn
 
 if TYPE_CHECKING:
     from .simulate import MeasuredLayer
@@ -177,9 +176,9 @@ def diagnose(
     known = {layer.name: layer.shape for layer in map(simulate.layer_from_text, shapes)}
     with progress_bar() as progress:
         found = validate.diagnose(log, columns=named, shapes=known, progress=progress, **options)
-    files = _drawn(found, plot) if plot is not None else ()
+    files = drawn(plot, "diagnosis", diagnosis=found) if plot is not None else []
     if as_json:
-        print_json(found.to_dict() | ({"files": list(files)} if files else {}))
+        print_json(found.to_dict() | ({"files": files} if files else {}))
         return
     for line in _summary(found):
         click.echo(paragraph(line))
@@ -212,14 +211,6 @@ def _summary(found: Diagnosis) -> list[str]:
         ]
         lines.append(f"Time constant of weights {both[0]}, of squared norms {both[1]}.")
     return lines
-
-
-def _drawn(found: Diagnosis, out: str) -> Sequence[str]:
-    """Draw a diagnosis into a folder, and return the files."""
-    from . import figures as drawing
-
-    with drawing.output_folder(out) as folder:
-        return [str(path) for path in drawing.save(drawing.make("diagnosis", diagnosis=found), "diagnosis", folder)]
 
 
 def _pair(text: str, option: str, example: str) -> tuple[str, str]:
