@@ -8,6 +8,7 @@ alone, and what rescaling one network's outputs to another decay would give.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from matplotlib.artist import Artist
@@ -16,7 +17,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from ..validate import Curve, Report, run
-from .captions import number
 from .drawing import (
     BLACK,
     BLUE,
@@ -142,9 +142,10 @@ def _balance(axes: Axes, curves: Sequence[Curve]) -> list[Artist]:
     axes.set_xscale("log")
     axes.axhline(1, color="0.6", linewidth=0.5, zorder=0)
     axes.axvline(1, color="0.6", linewidth=0.5, zorder=0)
-    axes.set_xlim(float(lines[0].x.min()), float(lines[0].x.max()))
-    drawn = draw_curves(axes, curves, looks)
-    axes.set_xticks([0.5, 0.7, 1, 1.4, 2])
+    axes.set_xlim(0.7, 1.4)
+    axes.set_ylim(-0.3, 3)
+    drawn = draw_curves(axes, [_within(curve, *axes.get_xlim()) for curve in curves], looks)
+    axes.set_xticks([0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.4])
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("factor of all weights")
@@ -153,11 +154,17 @@ def _balance(axes: Axes, curves: Sequence[Curve]) -> list[Artist]:
     return drawn
 
 
+def _within(curve: Curve, low: float, high: float) -> Curve:
+    """Return the part of a curve between two x, whose end is where its label stands."""
+    inside = (curve.x >= low) & (curve.x <= high)
+    return replace(curve, x=curve.x[inside], y=curve.y[inside])
+
+
 def _size(axes: Axes, curves: Sequence[Curve]) -> list[Artist]:
     looks = {
-        "gap over weight decay": Look(BLUE, "gap/λ", at=0.55, lift=10),
+        "gap over weight decay": Look(BLUE, "line: gap/λ", at=0.03, lift=9),
         "slope of the minimum": Look(GREEN, "slope of cost", dashes=(0, (6, 1.5, 1, 1.5))),
-        "one run's outputs rescaled": Look(BLACK, "one run rescaled", dashes=(0, (4, 2))),
+        "one run's outputs rescaled": Look(BLACK, "one run rescaled", dashes=(0, (4, 2)), at=0.02, lift=-9),
         "trained": Look(BLUE, "trained"),
     }
     axes.set_xscale("log")
@@ -169,8 +176,6 @@ def _size(axes: Axes, curves: Sequence[Curve]) -> list[Artist]:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.12g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("weight decay λ")
-    axes.set_ylabel("squared norm of a layer (weight²)")
-    label_panel(
-        axes, "b", f"From {number(float(curves[0].y[0]), 2)} to {number(float(curves[0].y[-1]), 2)}, as predicted"
-    )
+    axes.set_ylabel("squared norm (weight²)")
+    label_panel(axes, "b", "Sizes from outputs and from the cost curve")
     return drawn

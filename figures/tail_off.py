@@ -30,9 +30,10 @@ The network of the book's chapter 3 [@nielsen2015] with {{ hidden }} sigmoid uni
 trained for {{ epochs }} epochs with η = {{ eta | given }}, λ = {{ lmbda | given }}, m = {{ batch_size }}; means over
 {{ n_seeds }} seeds with standard errors.
 (a) Squared norms: markers, trained; lines, added up from pull and noise of each epoch [@vanlaarhoven2017]; long dashes,
-the rest predicted for layer 3 from the outputs alone ({{ ratio[3] | number(4) }} measured over predicted) and for
-layer 2 from pull and noise ({{ ratio[2] | number(4) }}); short dashes, decay alone. Layer 2 is within
-{{ within | percent }} of its rest after {{ time.measured | number }} epochs ({{ time.predicted | number }} predicted).
+the rest predicted for layer 3 from entropy-loss gap, bias term and noise ({{ ratio[3] | number(4) }} measured over
+predicted) and for layer 2 from pull and noise ({{ ratio[2] | number(4) }}); short dashes, decay alone. Layer 2 is
+within {{ within | percent }} of its rest after {{ time.measured | number }} epochs
+({{ time.predicted | number }} predicted).
 (b) Rms weights end at {{ above[2] | number(2) }} (layer 2) and {{ above[3] | number(2) }} (layer 3) times
 1/√n_weights of the network{% if has_dead %}; only weights of dead pixels, which decay alone moves, pass the
 lines{% endif %}.

@@ -153,7 +153,7 @@ def _norms(axes: Axes, curves: Sequence[Curve], told: dict[str, Any]) -> list[Ar
     drawn = draw_curves(axes, shown, _looks(labelled=True))
     _plain_x(axes)
     axes.set_xlabel("hidden units")
-    axes.set_ylabel("squared norm of the layer (weight²)")
+    axes.set_ylabel("squared norm (weight²)")
     label_panel(axes, "b", f"Squared norm of ReLU layers: {number(told['norm'], 3)}")
     return drawn
 
