@@ -164,13 +164,20 @@ def test_the_same_seed_gives_the_same_report(small_data, small_report, short):  
 def test_curves_hold_every_layer_of_every_run(small_report):
     panels = {}
     for curve in small_report.curves:
-        panels.setdefault(curve.panel, []).append(curve)
-    for name in ("balance", "residual", "without ends"):
-        points = sum(len(curve.x) for curve in panels[name] if curve.kind == "experiment")
+        panels.setdefault((curve.panel, curve.kind), []).append(curve)
+    for place in (("balance", "experiment"), ("residual", "experiment"), ("balance", "reference")):
+        points = sum(len(curve.x) for curve in panels[place])
         assert (
             points == small_report.provenance["parameters"]["n_layers"] == sum(case.depth for case in _cases("quick"))
         )
-    assert len(panels["whole set"]) == 4
+    assert len(panels["whole set", "experiment"]) == 4
+
+
+def test_the_comparisons_tell_of_the_worst_layer(small_report):
+    told = [abs(c.ratio - 1) for c in small_report.comparisons if c.tolerance is not None and "own" not in c.key]
+    drawn = [curve.y for curve in small_report.curves if (curve.panel, curve.kind) == ("residual", "experiment")]
+    assert max(told) == pytest.approx(np.max(np.concatenate(drawn)), rel=1e-6)
+    assert np.sum(told) > 1.5 * np.sum(np.sort(np.concatenate(drawn))[:24])
 
 
 def test_a_run_that_diverges_fails_its_comparison_and_spares_the_others(small_data, short, monkeypatch):  # noqa: ARG001
