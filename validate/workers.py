@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import threading
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -15,6 +18,7 @@ from ..errors import JobError
 
 __all__ = ["results"]
 
+_WATCH = "ends with the parent process"
 Calls = dict[int, tuple[Any, ...]]
 
 
@@ -49,7 +53,9 @@ def results(
         return
     left: Calls = dict(enumerate(calls))
     parallel = joblib.Parallel(n_jobs=n_processes, return_as="generator_unordered")
-    finished = parallel(joblib.delayed(_numbered)(number, function, *call) for number, call in enumerate(calls))
+    finished = parallel(
+        joblib.delayed(_call)(os.getpid(), number, function, *call) for number, call in enumerate(calls)
+    )
     try:
         for number, result in finished:
             del left[number]
@@ -69,8 +75,17 @@ def results(
         )
 
 
-def _numbered(number: int, function: Callable[..., Any], *call: Any) -> tuple[int, Any]:
+def _call(parent: int, number: int, function: Callable[..., Any], *call: Any) -> tuple[int, Any]:
+    """Return number and result of a call; a process that makes it ends when the one that asked for it is gone."""
+    if os.getppid() == parent and not any(thread.name == _WATCH for thread in threading.enumerate()):
+        threading.Thread(target=_end_with, args=(parent,), name=_WATCH, daemon=True).start()
     return number, function(*call)
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _one_by_one(
@@ -85,7 +100,7 @@ def _one_by_one(
             while waiting and len(busy) < n_processes:
                 number, call = waiting.pop(0)
                 executor = idle.pop() if idle else ProcessPoolExecutor(max_workers=1)
-                busy[executor.submit(function, *call)] = executor, number
+                busy[executor.submit(_call, os.getpid(), number, function, *call)] = executor, number
             for future in wait(busy, return_when=FIRST_COMPLETED).done:
                 executor, number = busy.pop(future)
                 problem = future.exception()
@@ -95,7 +110,7 @@ def _one_by_one(
                     died[number] = f" (it ended with {found[1]})" if found else ""
                     continue
                 idle.append(executor)
-                yield number, future.result()
+                yield future.result()
     finally:
         for executor in [*idle, *(executor for executor, _ in busy.values())]:
             executor.shutdown(kill_workers=True)
