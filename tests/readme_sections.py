@@ -11,6 +11,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+import readme_practitioners
+
 from weightdecay import figures, theory
 from weightdecay.figures.founding_caption import facts
 from weightdecay.validate import Comparison
@@ -74,7 +76,12 @@ def derivation() -> str:
     return f"```text\n{theory.derive('decay-per-epoch').text().rstrip()}\n```"
 
 
-SECTIONS = {"answer": answer, "derivation": derivation, "glossary": theory.glossary_markdown}
+SECTIONS = {
+    "answer": answer,
+    "derivation": derivation,
+    "glossary": theory.glossary_markdown,
+    **readme_practitioners.SECTIONS,
+}
 
 
 def refreshed(text: str) -> str:

@@ -1,6 +1,8 @@
 """What weight decay does in an optimizer, told from its parameter groups."""
 
 import json
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -139,8 +141,8 @@ def test_the_decay_told_is_the_one_that_pytorch_takes(optimizer):
 
 
 @pytest.mark.peers
-def test_a_log_that_a_real_pytorch_training_wrote_is_diagnosed(tmp_path):
-    """Ten lines of logging, as in the README, of a network with a normalized layer and an output layer."""
+def test_a_log_that_a_real_pytorch_training_wrote_is_diagnosed(tmp_path, monkeypatch):
+    """The README's lines write the log of a network with a normalized layer and an output layer."""
     import torch
 
     torch.set_num_threads(1)  # small products on several threads wait for each other
@@ -149,20 +151,18 @@ def test_a_log_that_a_real_pytorch_training_wrote_is_diagnosed(tmp_path):
     norm = torch.nn.LayerNorm(40, elementwise_affine=False)
     model = torch.nn.Sequential(torch.nn.Linear(20, 40, bias=False), norm, torch.nn.ReLU(), torch.nn.Linear(40, 3))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.02)
+    batches = [torch.randint(0, 512, (32,)) for _ in range(2001)]
+    given = {
+        "model": model,
+        "optimizer": optimizer,
+        "loss_function": torch.nn.functional.cross_entropy,
+        "batches": [(inputs[batch], labels[batch]) for batch in batches],
+    }
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    (lines,) = re.findall(r"<!-- pytorch-log -->\n```python\n(.*?)```", readme, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(lines, "README.md", "exec"), given)  # what a reader would copy
     path = tmp_path / "log.csv"
-    with path.open("w") as log:
-        log.write("step,layer,norm,gradient_norm,lr,weight_decay,n_weights\n")
-        for step in range(2001):
-            batch = torch.randint(0, 512, (32,))
-            loss = torch.nn.functional.cross_entropy(model(inputs[batch]), labels[batch])
-            optimizer.zero_grad()
-            loss.backward()
-            if step % 10 == 0:
-                for name, weight in model.named_parameters():
-                    if weight.ndim > 1:
-                        sizes = f"{weight.norm():.8g},{weight.grad.norm():.8g}"
-                        log.write(f"{step},{name},{sizes},0.1,0.02,{weight.numel()}\n")
-            optimizer.step()
     found = validate.diagnose(path)
     first, last = found.layers
     assert ["0.weight", "3.weight"] == [first.name, last.name]

@@ -314,7 +314,7 @@ def _layer(
     floor = start * left_by_decay(time, decay)
     fit = fitted(step, time, norm_squared, decay, tolerance) if weight_decay > 0 else Fit()
     lr_end = float(lr[-1]) or float(lr[max(0, len(lr) - 2)])
-    steps = steps_left(fit, end, decay, lr_end, tolerance)
+    steps = steps_left(fit, decay, lr_end, tolerance)
     block_step, block_ratio = feed_ratios(step, time, norm_squared, decay)
     predicted = by_gap = None
     if weight_decay > 0 and lr_end > 0 and n_weights is not None and (shape is not None):

@@ -71,10 +71,11 @@ def fitted(step: FloatArray, time: FloatArray, norm_squared: FloatArray, decay: 
     return Fit(rest, error, reached, step[window], curve)
 
 
-def steps_left(fit: Fit, end: float, decay: float, lr: float, tolerance: float) -> float | None:
+def steps_left(fit: Fit, decay: float, lr: float, tolerance: float) -> float | None:
     """Return the steps until the fitted feed has brought a layer within the tolerance of its equilibrium."""
-    if fit.rest is None or fit.rest <= 0 or lr == 0 or end <= 0:
+    if fit.rest is None or fit.rest <= 0 or lr == 0 or fit.curve[-1] <= 0:
         return None
+    end = float(fit.curve[-1])
     target = fit.rest * (1.0 + tolerance if end > fit.rest else 1.0 - tolerance)
     if (end - target) * (fit.rest - target) >= 0:
         return 0.0

@@ -57,7 +57,7 @@ def verdict(found: Mapping[str, Any], *, per_weight: bool, last_step: float, per
     size = _size(rest, found["n_weights"], per_weight)
     within = "" if error is None else f" ± {error:.2g}"
     at = f"{rest:.4g}{within}{size}"
-    ratio = f"the gradient gives {found['pull_to_decay']:.2g} times what decay takes"
+    ratio = f"the gradient gives {found['pull_to_decay']:.3g} times what decay takes"
     first = found["pull_to_decay_first"]
     since_first = "" if first is None else f" ({first:.2g} times at first)"
     if state == "equilibrium":
