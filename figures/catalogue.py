@@ -21,6 +21,7 @@ _OF_EXPERIMENTS = (  # in the order in which they are told
     "conservation",
     "rescaling",
     "width",
+    "collapse",
 )
 _OF_THEORY: tuple[str, ...] = ("convergence",)
 """Figures of no experiment that `figures` draws too: they need no data set."""

@@ -1,0 +1,135 @@
+"""Draw collapse: the size of two-layer networks against the decay, and its end at a threshold from the data alone.
+
+Panels: (a) the whole curve, with the line of the linear network from the nuclear-norm problem; (b) its end on a linear
+scale, with the predicted thresholds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+
+from ..validate import Report, run
+from .captions import percent
+from .drawing import BLACK, BLUE, GREEN, VERMILLION, Look, draw_curves, label_panel, narrow, plain_ticks
+
+__all__ = ["ALT", "CAPTION", "EXPERIMENT", "ID", "REFERENCES", "TITLE", "compute", "draw", "facts"]
+
+ID = EXPERIMENT = "collapse"
+TITLE = "Above a threshold, decay leaves no weights at all"
+REFERENCES = ("srebro2004", "ziyinueda2022")
+
+CAPTION = """
+Squared norm of each of two layers without biases, at rest on all {{ n_train }} training examples, against the weight
+decay in PyTorch's sense, in units of the largest singular value of E[(y − p)xᵀ] at zero weights, which is
+{{ unit | number(4) }}. (a) Markers, trained networks; line, the linear network's nuclear norm at the minimum of loss
+plus decay times nuclear norm [@srebro2004], solved without a network: off by at most {{ curve | percent }}. (b) The
+last of it. Black lines, thresholds from the data alone, above which zero weights are stable [@ziyinueda2022]; ReLU
+collapses at {{ relu | number(4) }} of the unit. The trained networks end within
+{% for name, off in ends %}{{ off | percent }} ({{ name }}){{ ", " if not loop.last }}{% endfor %} of theirs.
+"""
+
+ALT = """
+Squared norm of linear, tanh and ReLU networks against weight decay. All fall continuously to zero: the linear and the
+tanh network at {{ measured.linear | number(4) }} and {{ measured.tanh | number(4) }} of the predicted linear threshold,
+the ReLU network at {{ measured.relu | number(4) }} of it. The predicted curve of the linear network runs through its
+markers.
+"""
+
+_NAMES = {"linear": ("linear", BLUE, "o"), "tanh": ("tanh", VERMILLION, "s"), "relu": ("ReLU", GREEN, "^")}
+_PREDICTED = "linear, nuclear norm"
+_NEAR = 0.9
+_SMALLEST = 3e-3
+
+
+def compute(**options: Any) -> Report:
+    """Run the experiment; the options are those of `weightdecay.validate.run`."""
+    return run(EXPERIMENT, **options)
+
+
+def facts(report: Report) -> dict[str, Any]:
+    """Return what caption and alternative text say."""
+    ends = {name: report.comparison(f"threshold {name}") for name in _NAMES}
+    curve = [found for found in report.comparisons if found.key.startswith("curve ")]
+    unit = ends["linear"].predicted
+    return {
+        "n_train": report.provenance["data"]["n_train"],
+        "unit": unit,
+        "relu": ends["relu"].predicted / unit,
+        "curve": max(abs(found.ratio - 1) for found in curve),
+        "ends": [(_NAMES[name][0], abs(found.ratio - 1)) for name, found in ends.items()],
+        "measured": {name: found.measured / unit for name, found in ends.items()},
+    }
+
+
+def draw(report: Report, figure: Figure) -> list[Artist]:
+    """Draw the figure.
+
+    Parameters
+    ----------
+    report : Report
+        Of the experiment `collapse`.
+    figure : Figure
+        Empty figure in the style of the package, as wide as it is to be; the height is set here.
+
+    Returns
+    -------
+    list of Artist
+        Curves and their labels, panel by panel.
+    """
+    told = facts(report)
+    slim = narrow(figure)
+    figure.set_figheight(figure.get_figwidth() * (1.35 if slim else 0.42))
+    axes = figure.subplot_mosaic("a\nb" if slim else "ab")
+    curves = {curve.name: curve for curve in report.curves}
+    looks = {f"{name}, trained": Look(colour, words, marker=marker) for name, (words, colour, marker) in _NAMES.items()}
+    trained = [curves[name] for name in looks]
+
+    whole = axes["a"]
+    whole.set_yscale("log")
+    inside = looks | {
+        _PREDICTED: Look(BLUE),
+        "linear, trained": Look(BLUE, "linear; line: predicted", at=0.45, lift=6),
+        "tanh, trained": Look(VERMILLION, "tanh", marker="s", at=0.2, lift=-8),
+        "relu, trained": Look(GREEN, "ReLU", marker="^", at=0.5, lift=-12),
+    }
+    seen = [replace(curve, x=curve.x[curve.y > 0], y=curve.y[curve.y > 0]) for curve in [curves[_PREDICTED]]]
+    artists = draw_curves(whole, [*seen, *trained], inside)
+    whole.set_xlim(0, 1.05)
+    whole.set_ylim(_SMALLEST, 2 * max(float(curve.y.max()) for curve in trained))
+    plain_ticks(whole)
+    whole.set_ylabel("squared norm of each layer")
+    label_panel(whole, "a", "More decay, smaller weights")
+
+    last = axes["b"]
+    highest = 1.15 * max(float(curve.y[curve.x >= _NEAR].max()) for curve in trained)
+    artists += draw_curves(
+        last,
+        [curves[_PREDICTED], *trained],
+        {name: replace(look, label="") for name, look in looks.items()} | {_PREDICTED: Look(BLUE)},
+    )
+    for name, words, side in (("relu", f"ReLU {told['relu']:.3f}", "right"), ("linear", "linear, tanh 1", "left")):
+        place = float(curves[f"{name}, threshold"].x[0])
+        last.axvline(place, color=BLACK, linewidth=0.6, linestyle=(0, (4, 2)), zorder=1)
+        artists.append(
+            last.annotate(
+                words,
+                (place, 0.97 * highest),
+                xytext=(3 if side == "left" else -3, 0),
+                textcoords="offset points",
+                ha=side,
+                va="top",
+                fontsize=6.5,
+            )
+        )
+    last.set_xlim(_NEAR - 0.005, 1.045)
+    last.set_ylim(-0.03 * highest, highest)
+    last.set_ylabel("squared norm of each layer")
+    worst = max(off for _, off in told["ends"])
+    label_panel(last, "b", f"Zero within {percent(worst)} of the prediction")
+    for panel in axes.values():
+        panel.set_xlabel("weight decay / linear threshold")
+    return artists
