@@ -33,10 +33,16 @@ def derivations_markdown() -> str:
 
         python -c "from weightdecay import theory; print(theory.derivations_markdown(), end='')" > theory/DERIVATIONS.md
 
+    References
+    ----------
+    Those of the derivations, as keys into citation.bib.
+
     Examples
     --------
     >>> derivations_markdown().splitlines()[0]
     '# Derivations'
+    >>> derivations_markdown().count('`number-format-floor`, 10 steps')
+    1
     """
     claims = [derive(name) for name in names()]
     contents = [f"- [{claim.title}](#{claim.name})" for claim in claims]

@@ -48,6 +48,21 @@ class Step:
         Usually an equation; left and right side unevaluated.
     proof : Proof
         How the step is verified (see `weightdecay.theory.proofs`).
+
+    Notes
+    -----
+    A step is proven from its own expression and those of the steps before it.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
+    >>> derive("radial-step").step("radial").proof.how
+    'sums compared term by term: the difference expands to zero'
+    >>> len(derive("radial-step").steps)
+    16
     """
 
     key: str
@@ -74,6 +89,21 @@ class Stability:
         When the displacement dies out.
     sentence : str
         The same in words.
+
+    Notes
+    -----
+    A displacement d from the fixed point obeys d' = jacobian * d (flow) or d_next = jacobian * d (map): it dies out
+    where jacobian < 0, or jacobian^2 < 1.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
+    >>> part = derive("ornstein-uhlenbeck-covariance").stability[0]
+    >>> part.jacobian.subs({symbol: 1 for symbol in part.jacobian.free_symbols})
+    -4
     """
 
     state: Any
@@ -121,6 +151,10 @@ class Derivation:
     `check` proves every step again, from its own expression and those before it; then that the equation and every
     result are among the steps, that each fixed point fulfils the equation, that each stability is the Jacobian's, and
     the conditions that carry a proof.
+
+    References
+    ----------
+    Each derivation names its own, as keys into citation.bib; without one it is our own.
 
     Examples
     --------
@@ -191,17 +225,58 @@ class Derivation:
 
     @property
     def symbols(self) -> Mapping[str, Quantity]:
-        """All quantities that occur, by argument name."""
+        """Return all quantities that occur, by argument name.
+
+        Returns
+        -------
+        mapping of str to Quantity
+            Letter, unit and meaning of each, in the glossary's order.
+
+        Notes
+        -----
+        Found in the expressions themselves, so that none can be missing.
+
+        References
+        ----------
+        The glossary, `weightdecay.theory.GLOSSARY`.
+
+        Examples
+        --------
+        >>> derive("decay-floor").symbols["lr"].unit, len(derive("effective-learning-rate").symbols)
+        ('weight² / loss', 12)
+        """
         found = {name for expression in self._expressions() for name in _names_in(expression)}
         return MappingProxyType(quantities_named(found, self.quantities))
 
     def step(self, key: str) -> Step:
         """Return the step with that key.
 
+        Parameters
+        ----------
+        key : str
+            Key of the step.
+
+        Returns
+        -------
+        Step
+
         Raises
         ------
         InvalidInput
             If there is none; the message names those there are.
+
+        Notes
+        -----
+        The step's expression assumes what the derivation assumes.
+
+        References
+        ----------
+        Those of the derivation.
+
+        Examples
+        --------
+        >>> derive("number-format-floor").step("floor").expression
+        Eq(decay_floor, spacing/2)
         """
         keys = [step.key for step in self.steps]
         return self.steps[keys.index(errors.check_choice(f"step of {self.name!r}", key, keys))]
@@ -213,6 +288,27 @@ class Derivation:
         ------
         ProofError
             At the first step that does not hold.
+
+        Notes
+        -----
+        A step holds if every residual of its proof is zero identically, or true. Then the equation and the results
+        have to be among the steps, fixed points put back into the equation have to fulfil it, stabilities have to be
+        those of the Jacobian, and conditions have to be what they are needed for, neither more nor less.
+
+        References
+        ----------
+        Our own derivation.
+
+        Examples
+        --------
+        >>> from dataclasses import replace
+        >>> floor = derive("number-format-floor")
+        >>> floor.check()
+        >>> len(floor.steps)
+        10
+        >>> replace(floor, results={"decay_floor": 2 * floor.results["decay_floor"]}).check()
+        Traceback (most recent call last):
+        weightdecay.errors.ProofError: derivation 'number-format-floor' does not hold at the step ...
         """
         self._check_from(0)
 
@@ -271,7 +367,35 @@ class Derivation:
             raise errors.ProofError(self.name, sentence, residual)
 
     def arguments(self, quantity: str | None = None) -> tuple[str, ...]:
-        """Return the names of the arguments that `numeric` takes for a result, in alphabetical order."""
+        """Return the names of the arguments that `numeric` takes for a result, in alphabetical order.
+
+        Parameters
+        ----------
+        quantity : str, optional
+            Name of a result; the first one if left out.
+
+        Returns
+        -------
+        tuple of str
+
+        Raises
+        ------
+        InvalidInput
+            If there is no such result.
+
+        Notes
+        -----
+        The free symbols of the result's expression, no more and no fewer.
+
+        References
+        ----------
+        Those of the derivation.
+
+        Examples
+        --------
+        >>> derive("decay-floor").arguments("factor"), len(derive("decay-floor").arguments())
+        (('lr', 'n_steps', 'weight_decay'), 4)
+        """
         return tuple(sorted(str(symbol.name) for symbol in self.results[self._result(quantity)].free_symbols))
 
     def numeric(self, quantity: str | None = None, /, **values: Any) -> Any:
@@ -292,6 +416,20 @@ class Derivation:
         ------
         InvalidInput
             If a value is missing, superfluous, no number or outside the allowed range, which the message states.
+
+        Notes
+        -----
+        The value of ``results[quantity]``, under the derivation's assumptions and within its conditions. Powers and
+        logarithms near 1 are computed so that they keep their digits.
+
+        References
+        ----------
+        Those of the derivation.
+
+        Examples
+        --------
+        >>> float(derive("decay-floor").numeric("factor", lr=0.1, weight_decay=1e-4, n_steps=5000))
+        0.95122...
         """
         name = self._result(quantity)
         return evaluate(
@@ -321,6 +459,14 @@ class Derivation:
         InvalidInput
             If there is no such result.
 
+        Notes
+        -----
+        The value of ``results[quantity]``, under the derivation's assumptions.
+
+        References
+        ----------
+        Those of the derivation.
+
         Examples
         --------
         >>> flow = derive("norm-flow")
@@ -337,23 +483,115 @@ class Derivation:
         return errors.check_choice(f"quantity of {self.name!r}", quantity, self.results)
 
     def latex(self) -> str:
-        """Return the derivation as a LaTeX section."""
+        r"""Return the derivation as a LaTeX section.
+
+        Returns
+        -------
+        str
+
+        Notes
+        -----
+        Title, assumptions, conditions, steps and how each is proven, results, references.
+
+        References
+        ----------
+        Those of the derivation.
+
+        Examples
+        --------
+        >>> r"\eta" in derive("decay-floor").latex(), derive("decay-floor").latex().count(r"\section*{")
+        (True, 1)
+        """
         return exports.latex(self)
 
     def markdown(self) -> str:
-        """Return the derivation as Markdown with formulas between dollar signs."""
+        """Return the derivation as Markdown with formulas between dollar signs.
+
+        Returns
+        -------
+        str
+
+        Notes
+        -----
+        Title, assumptions, conditions, steps and how each is proven, results, references.
+
+        References
+        ----------
+        Those of the derivation.
+
+        Examples
+        --------
+        >>> derive("decay-floor").markdown().count("# The floor of pure decay")
+        1
+        """
         return exports.markdown(self)
 
     def mathml(self) -> str:
-        """Return the derivation as an XHTML section with its formulas in presentation MathML."""
+        """Return the derivation as an XHTML section with its formulas in presentation MathML.
+
+        Returns
+        -------
+        str
+
+        Notes
+        -----
+        Title, assumptions, conditions, steps and how each is proven, results, references.
+
+        References
+        ----------
+        Those of the derivation.
+
+        Examples
+        --------
+        >>> derive("decay-floor").mathml().count("<section")
+        1
+        """
         return exports.mathml(self)
 
     def text(self) -> str:
-        """Return the derivation as plain text."""
+        """Return the derivation as plain text.
+
+        Returns
+        -------
+        str
+
+        Notes
+        -----
+        Title, assumptions, conditions, steps and how each is proven, results, references.
+
+        References
+        ----------
+        Those of the derivation.
+
+        Examples
+        --------
+        >>> derive("decay-floor").text().count("The floor of pure decay")
+        1
+        """
         return exports.text(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the derivation as plain dicts, lists and strings, ready for JSON."""
+        """Return the derivation as plain dicts, lists and strings, ready for JSON.
+
+        Returns
+        -------
+        dict
+
+        Notes
+        -----
+        Title, assumptions, conditions, steps and how each is proven, results, references.
+
+        References
+        ----------
+        Those of the derivation.
+
+        Examples
+        --------
+        >>> len(derive("decay-floor").to_dict()["steps"]) == len(derive("decay-floor").steps)
+        True
+        >>> len(derive("number-format-floor").to_dict()["steps"])
+        10
+        """
         return exports.to_dict(self)
 
     def __reduce__(self) -> tuple[Callable[[str], Derivation], tuple[str]]:
@@ -408,10 +646,38 @@ _BUILT: dict[str, Derivation] = {}
 def derivation(name: str) -> Callable[[Callable[[], Derivation]], Callable[[], Derivation]]:
     """Register the decorated builder under a name; nothing is built yet.
 
+    Parameters
+    ----------
+    name : str
+        Name of the derivation, in kebab-case.
+
+    Returns
+    -------
+    callable
+        The decorator; it returns the builder itself.
+
     Raises
     ------
     InvalidInput
         If the name is taken.
+
+    Notes
+    -----
+    The builder takes no argument and returns a `Derivation` of that name.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
+    >>> @derivation("my-floor")
+    ... def my_floor() -> Derivation:
+    ...     from dataclasses import replace
+    ...     return replace(derive("number-format-floor"), name="my-floor")
+    >>> float(derive("my-floor").numeric(spacing=0.5))
+    0.25
+    >>> del _BUILDERS["my-floor"], _BUILT["my-floor"]
     """
 
     def register(builder: Callable[[], Derivation]) -> Callable[[], Derivation]:
@@ -426,15 +692,34 @@ def derivation(name: str) -> Callable[[Callable[[], Derivation]], Callable[[], D
 def derive(name: str) -> Derivation:
     """Return the derivation of that name, built on first use.
 
+    Parameters
+    ----------
+    name : str
+        One of `names`.
+
+    Returns
+    -------
+    Derivation
+
     Raises
     ------
     InvalidInput
         If there is none; the message names near ones.
 
+    Notes
+    -----
+    Equation, assumptions and sources are in the derivation: ``.equation``, ``.assumptions``, ``.references``.
+
+    References
+    ----------
+    Those of the derivation.
+
     Examples
     --------
     >>> derive("decay-per-epoch").title
     'Decay per epoch: the product of the steps against the exponential'
+    >>> float(derive("equal-pull").numeric(entropy_loss_gap=0.1, weight_decay=1e-4, n_weights=23520).round(4))
+    0.2062
     """
     if not isinstance(name, str):
         raise errors.InvalidInput(f"derivation is {name!r}, but must be a name, such as one of theory.names()")
@@ -450,8 +735,24 @@ def derive(name: str) -> Derivation:
 def names() -> tuple[str, ...]:
     """Return the names of all derivations, in alphabetical order.
 
-    >>> "radial-step" in names()
-    True
+    Returns
+    -------
+    tuple of str
+
+    Notes
+    -----
+    `derive` takes each of them.
+
+    References
+    ----------
+    The page of `derivations_markdown` lists all with their sources.
+
+    Examples
+    --------
+    >>> "radial-step" in names(), len(names()) > 80
+    (True, True)
+    >>> sum(name.startswith("convention-") for name in names())
+    7
     """
     return tuple(sorted(_BUILDERS))
 

@@ -62,6 +62,16 @@ class Equilibrium:
     zero_allowed : frozenset of str
         Arguments that may be 0 although their symbol is positive.
 
+    Notes
+    -----
+    Exact for white gradients of power G^2 perpendicular to the weights; see `weightdecay.theory.equilibrium` for the
+    equations. To leading order, with H the optimizer's filter at B = 1, R = lr G^2 H / (2 weight_decay) coupled, and
+    H^2 in place of H decoupled.
+
+    References
+    ----------
+    wan2020, kosson2023; the general filter is our own derivation.
+
     Examples
     --------
     >>> from weightdecay import theory
@@ -92,7 +102,38 @@ class Equilibrium:
         object.__setattr__(self, "first_correction", MappingProxyType(dict(self.first_correction)))
 
     def arguments(self, quantity: str | None = None) -> tuple[str, ...]:
-        """Return the names of the arguments that `numeric` takes for a quantity, in alphabetical order."""
+        """Return the names of the arguments that `numeric` takes for a quantity, in alphabetical order.
+
+        Parameters
+        ----------
+        quantity : str, optional
+            As in `numeric`.
+
+        Returns
+        -------
+        tuple of str
+
+        Raises
+        ------
+        InvalidInput
+            If there is no such quantity.
+
+        Notes
+        -----
+        The free symbols of its expression; of an exact relaxation rate, those of the linearized recursion.
+
+        References
+        ----------
+        Our own derivation.
+
+        Examples
+        --------
+        >>> from weightdecay import theory
+        >>> theory.equilibrium(theory.HEAVY_BALL).arguments("angular_update")
+        ('dampening', 'lr', 'momentum', 'weight_decay')
+        >>> len(theory.equilibrium(theory.HEAVY_BALL).arguments())
+        5
+        """
         name = self._quantity(quantity)
         symbols = getattr(self, name).free_symbols
         if name == "relaxation_rate" and self.modes and self.order == "exact":
@@ -122,6 +163,10 @@ class Equilibrium:
         -----
         Of an exact equilibrium, the relaxation rate is that of the slowest mode of the linearized second moments, found
         from their eigenvalues, where the optimizer is linear. Everywhere else it is the expression's value.
+
+        References
+        ----------
+        wan2020 for SGD and heavy ball; otherwise our own derivation.
 
         Examples
         --------
@@ -171,6 +216,15 @@ class Equilibrium:
         ------
         InvalidInput
             If a value is missing, superfluous or no number.
+
+        Notes
+        -----
+        The smallest positive root of max(|R_leading / R - 1|, |theta_leading / theta - 1|) = 0.01, or the upper end of
+        the range searched, lr*weight_decay from exp(-18) to exp(1.25).
+
+        References
+        ----------
+        Our own derivation.
 
         Examples
         --------

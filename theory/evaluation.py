@@ -49,6 +49,20 @@ class Condition:
     ------
     InvalidInput
         If the relation is none.
+
+    Notes
+    -----
+    The relation is the equation here: formulas are meant for numbers at which it is true.
+
+    References
+    ----------
+    Our own derivation; of filters, Schur's, Cohn's and Jury's criteria.
+
+    Examples
+    --------
+    >>> lr = sp.Symbol("lr", positive=True)
+    >>> Condition(lr < 2, "beyond it steps overshoot").relation.rhs
+    2
     """
 
     relation: Any

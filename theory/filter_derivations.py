@@ -67,6 +67,15 @@ def linear_optimizer(optimizer: LinearOptimizer, coupling: str, *, name: str | N
     Derivation
         Its result norm_squared_stationary is the equilibrium's norm_squared.
 
+    Notes
+    -----
+    E||w||^2 = lr^2 G^2 r_0 with sum_k r_k B^k = T(B) T(1/B), T the closed loop of the optimizer under decay; for white
+    gradients perpendicular to the weights.
+
+    References
+    ----------
+    wan2020 for SGD and heavy ball, kosson2023 for leading orders; the general filter is our own derivation.
+
     Examples
     --------
     >>> look = sp.Symbol("look", positive=True)

@@ -36,6 +36,19 @@ class Quantity:
         What the quantity is, in a few words.
     letters_elsewhere : str
         How other papers and programs write it.
+
+    Notes
+    -----
+    Units are powers of weight and loss; time is counted in steps.
+
+    References
+    ----------
+    nielsen2015 for the letters, PyTorch for the names of arguments.
+
+    Examples
+    --------
+    >>> GLOSSARY[0].name, GLOSSARY[0].unit, float(GLOSSARY[0].symbol.subs(GLOSSARY[0].symbol, 0.1))
+    ('lr', 'weight² / loss', 0.1)
     """
 
     symbol: Any
@@ -47,7 +60,25 @@ class Quantity:
 
     @property
     def name(self) -> str:
-        """Name of the argument that carries the quantity."""
+        """Return the name of the argument that carries the quantity.
+
+        Returns
+        -------
+        str
+
+        Notes
+        -----
+        That of the symbol.
+
+        References
+        ----------
+        The glossary.
+
+        Examples
+        --------
+        >>> GLOSSARY[0].name, len(GLOSSARY[0].name)
+        ('lr', 2)
+        """
         return str(self.symbol.name)
 
 
@@ -77,6 +108,15 @@ def quantity(
     ------
     InvalidInput
         If the name is no text.
+
+    Notes
+    -----
+    The symbol is assumed real, so that formulas simplify; a stronger assumption is also what `numeric` demands of
+    values.
+
+    References
+    ----------
+    Our own derivation.
 
     Examples
     --------
@@ -223,6 +263,14 @@ def symbols_of(names: str) -> tuple[Any, ...]:
     InvalidInput
         If the glossary has no such name; the message names near ones.
 
+    Notes
+    -----
+    The symbols of the glossary carry its assumptions: learning rate and decay are positive.
+
+    References
+    ----------
+    The glossary.
+
     Examples
     --------
     >>> lr, weight_decay = symbols_of("lr weight_decay")
@@ -244,10 +292,31 @@ def quantities_named(names: Iterable[str], own: Iterable[Quantity] = ()) -> dict
 def glossary_markdown(quantities: Iterable[Quantity] = GLOSSARY) -> str:
     r"""Return the glossary as a Markdown table.
 
+    Parameters
+    ----------
+    quantities : iterable of Quantity, optional
+        The lines; all of the glossary if left out.
+
+    Returns
+    -------
+    str
+
+    Notes
+    -----
+    Letter, argument, unit, meaning and the letters of other papers, one line each.
+
+    References
+    ----------
+    The glossary.
+
+    Examples
+    --------
     >>> print(glossary_markdown(GLOSSARY[:1]))
     | letter | argument | unit | meaning | elsewhere |
     |---|---|---|---|---|
     | $\eta$ | `lr` | weight² / loss | learning rate | η (Nielsen), α, γ, lr (PyTorch) |
+    >>> glossary_markdown(GLOSSARY[:1]).count("lr")
+    2
     """
     head = ["| letter | argument | unit | meaning | elsewhere |", "|---|---|---|---|---|"]
     lines = [

@@ -62,6 +62,15 @@ class LinearOptimizer:
         If the function is not rational in B, needs future gradients (improper), is unstable for all values of its
         symbols, or uses a symbol that is not available to it.
 
+    Notes
+    -----
+    update_t = sum_k h_k gradient_(t-k), where H(B) = sum_k h_k B^k is the transfer function. Its poles have to lie
+    outside the unit circle.
+
+    References
+    ----------
+    Our own derivation; the criteria of stability are Schur's, Cohn's and Jury's.
+
     Examples
     --------
     >>> look = sp.Symbol("look", positive=True)
@@ -105,10 +114,29 @@ class LinearOptimizer:
     def stability(self) -> tuple[Condition, ...]:
         """Return the conditions under which the filter forgets: its poles lie outside the unit circle of B.
 
+        Returns
+        -------
+        tuple of Condition
+
         Raises
         ------
         InvalidInput
             If they cannot be met.
+
+        Notes
+        -----
+        |B| > 1 for every root of the denominator, by Schur's and Cohn's recursion down to Jury's
+        conditions for a quadratic.
+
+        References
+        ----------
+        Our own derivation; `weightdecay.theory.filter_moments.schur_conditions`.
+
+        Examples
+        --------
+        >>> from weightdecay import theory
+        >>> [str(condition.relation) for condition in theory.NESTEROV.stability()]
+        ['momentum < 1']
         """
         return _conditions(
             f"the filter of {self.name!r} is unstable",
@@ -124,10 +152,23 @@ class LinearOptimizer:
         **values : float
             Value of each of the optimizer's own hyperparameters, by name.
 
+        Returns
+        -------
+        tuple of two tuples of float
+            Numerator and denominator; the latter begins with 1.
+
         Raises
         ------
         InvalidInput
             If a value is missing, superfluous, no number, or makes the filter unstable.
+
+        Notes
+        -----
+        H(B) = (n_0 + n_1 B + ...) / (1 + d_1 B + ...), as scipy.signal.lfilter takes them.
+
+        References
+        ----------
+        Our own derivation.
 
         Examples
         --------
@@ -146,16 +187,68 @@ class LinearOptimizer:
         return tuple(map(number, self.numerator)), tuple(map(number, self.denominator))
 
     def equilibrium(self, coupling: str, symmetry: str, order: str) -> Equilibrium:
-        """Return the equilibrium; see the function `equilibrium`, which checks its arguments."""
+        """Return the equilibrium; the function `equilibrium` calls this after checking its arguments.
+
+        Parameters
+        ----------
+        coupling : {"coupled", "decoupled"}
+        symmetry : {"none", "scale"}
+        order : {"exact", "leading"}
+
+        Returns
+        -------
+        Equilibrium
+
+        Raises
+        ------
+        InvalidInput
+            If there is none.
+
+        Notes
+        -----
+        E||w||^2 = lr^2 G^2 r_0, with r_0 the variance of white noise of power 1 behind the closed loop.
+
+        References
+        ----------
+        wan2020, kosson2023; the general filter is our own derivation.
+
+        Examples
+        --------
+        >>> from weightdecay import theory
+        >>> sgd = theory.SGD.equilibrium("decoupled", "none", "leading")
+        >>> float(sgd.numeric(lr=0.1, weight_decay=0.1, gradient_power=1))
+        0.5
+        """
         return _linear_equilibrium(self, coupling, symmetry, order)
 
     def closed_loop(self, coupling: str, decay_per_step: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         """Return numerator and denominator of the filter T in w = -lr B T(B) gradient, of rising powers of B.
 
+        Parameters
+        ----------
+        coupling : {"coupled", "decoupled"}
+            Where the decay acts.
+        decay_per_step : sympy.Expr
+            lr * weight_decay.
+
+        Returns
+        -------
+        tuple of two tuples of sympy.Expr
+
         Notes
         -----
         Decoupled, (1 - (1 - lr lambda) B) w = -lr B H g. Coupled, the filter is fed g + lambda w, and
         (1 - B) w = -lr B H (g + lambda w).
+
+        References
+        ----------
+        Our own derivation.
+
+        Examples
+        --------
+        >>> from weightdecay import theory
+        >>> theory.SGD.closed_loop("coupled", sp.Rational(1, 10))
+        ((1,), (1, -9/10))
         """
         above, below = self.numerator, self.denominator
         order = max(len(above), len(below))

@@ -54,6 +54,21 @@ class Proof:
     residual : callable
         ``residual(expression, earlier)`` with `earlier` the expressions of the steps before, by key; returns
         expressions that must all vanish, or relations that must be true.
+
+    Notes
+    -----
+    A step holds if all its residuals vanish: zero identically, or a relation that is true (see `vanishes`).
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
+    >>> x, y = sp.symbols("x y")
+    >>> square = proof("the square of x", lambda expression, earlier: (expression.rhs - x**2,))
+    >>> square.residual(equation(y, 2 + x**2), {})
+    (2,)
     """
 
     how: str

@@ -61,6 +61,21 @@ class Conversion:
         Conventions that under the optimizer are another regularizer, and what differs.
     notes : tuple of str
         What else must be known, one sentence each.
+
+    Notes
+    -----
+    With eps = lr * weight_decay: factor_per_epoch = (1 - eps)^(n_train / batch_size), time_constant_steps = 1 / eps.
+    The loss is assumed to be the same function in all conventions, a mean over the mini-batch.
+
+    References
+    ----------
+    Our own derivation, from the gradient of each convention's penalty: ``convention-nielsen`` and its neighbours.
+
+    Examples
+    --------
+    >>> found = conversions(5, "nielsen", lr=0.1, n_train=50000, batch_size=10)
+    >>> found.parameters["pytorch"], round(found.time_constant_epochs, 6)
+    (0.0001, 20.0)
     """
 
     source: str
@@ -75,15 +90,62 @@ class Conversion:
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the conversion as a dict, ready for JSON."""
+        """Return the conversion as a dict, ready for JSON.
+
+        Returns
+        -------
+        dict
+            The attributes by name.
+
+        Notes
+        -----
+        Nothing is computed: the numbers are those of `conversions`.
+
+        References
+        ----------
+        Our own derivation.
+
+        Examples
+        --------
+        >>> conversions(1e-4, "pytorch", lr=0.1).to_dict()["parameters"]["keras"]
+        5e-05
+        """
         return asdict(self)
 
 
 def convention_name(name: str) -> str:
     """Return the name of a convention in `CONVENTIONS`, given that or one that a program is known by.
 
+    Parameters
+    ----------
+    name : str
+        Such as "pytorch", or "torch".
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    InvalidInput
+        If there is no such convention; the message lists all.
+
+    Notes
+    -----
+    What the parameter means there is the derivation "convention-" + name: in scikit-learn, weight_decay = alpha /
+    batch_size.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
     >>> convention_name("sklearn")
     'scikit-learn'
+    >>> from weightdecay.theory import derive
+    >>> float(derive("convention-" + convention_name("sklearn")).numeric(alpha=1e-3, batch_size=10))
+    0.0001
     """
     return check_choice("convention", OTHER_NAMES.get(name, name), CONVENTIONS)
 

@@ -81,6 +81,10 @@ class StationaryUpdates:
 
     and to leading order theta^2 = 2 eps / tau, E||w||^2 = (lr / 2 weight_decay) E||u||^2 tau, tau = 1 + 2 sum_k rho_k.
 
+    References
+    ----------
+    Our own derivation, ``green-kubo``.
+
     Examples
     --------
     >>> from weightdecay import theory
@@ -124,7 +128,38 @@ class StationaryUpdates:
         return set(self.update_power.free_symbols | self.autocorrelation.free_symbols) - {LAG}
 
     def equilibrium(self, coupling: str, symmetry: str, order: str) -> Equilibrium:
-        """Return the equilibrium; see the function `equilibrium`, which checks its arguments."""
+        """Return the equilibrium; the function `equilibrium` calls this after checking its arguments.
+
+        Parameters
+        ----------
+        coupling : {"coupled", "decoupled"}
+        symmetry : {"none", "scale"}
+        order : {"exact", "leading"}
+
+        Returns
+        -------
+        Equilibrium
+
+        Raises
+        ------
+        InvalidInput
+            If there is no theory for decay in the gradient.
+
+        Notes
+        -----
+        Green and Kubo's relation, as in the class; coupled, what the optimizer's own `CoupledLaw` says.
+
+        References
+        ----------
+        Our own derivation, ``green-kubo``.
+
+        Examples
+        --------
+        >>> from weightdecay import theory
+        >>> signs = theory.SIGN_SGD.equilibrium("decoupled", "none", "leading")
+        >>> float(signs.numeric(lr=0.1, weight_decay=0.1, n_weights=100))
+        50.0
+        """
         if coupling == "coupled" and self.coupled is None:
             raise InvalidInput(
                 f"there is no theory of {self.name!r} with decay in the gradient; use coupling='decoupled'"

@@ -152,8 +152,30 @@ class Symmetry:
     def derive(self) -> Derivation:
         """Return the derivation of the identity of the gradient, the charge, its step, its flow and its fixed point.
 
-        Where the generator is no gradient there is no charge, and the derivation ends with the identity and with the
-        part of the generator's Jacobian that is not symmetric.
+        Returns
+        -------
+        Derivation
+
+        Raises
+        ------
+        InvalidInput
+            If the family is none: it does not begin with the weights themselves.
+
+        Notes
+        -----
+        Differentiating the invariance gives <generator, gradient> = 0, and where the generator is the gradient of a
+        charge, the charge is conserved by the flow. Where it is no gradient there is no charge, and the derivation
+        ends with the identity and with the part of the generator's Jacobian that is not symmetric.
+
+        References
+        ----------
+        kunin2021, tanaka2021.
+
+        Examples
+        --------
+        >>> import weightdecay.theory
+        >>> float(weightdecay.theory.derive("scale-symmetry").numeric("charge_factor", lr=0.1, weight_decay=1).round(2))
+        0.81
         """
         moved, generator, gradient = (self.companions(suffix) for suffix in ("moved", "generator", "gradient"))
         steps = [*self._family_steps(moved), *self._generator_steps(generator)]
@@ -161,11 +183,65 @@ class Symmetry:
         return finish(self, [*steps, *charge_steps(self)])
 
     def companions(self, suffix: str) -> dict[Any, Any]:
-        """Return weight -> the symbol of the same shape whose name has the suffix."""
+        """Return weight -> the symbol of the same shape whose name has the suffix.
+
+        Parameters
+        ----------
+        suffix : str
+            Such as "gradient".
+
+        Returns
+        -------
+        dict
+
+        Notes
+        -----
+        Companions of a block are blocks over the same index.
+
+        References
+        ----------
+        Our own derivation.
+
+        Examples
+        --------
+        >>> w = sp.Symbol("w", real=True)
+        >>> c = sp.Symbol("c", positive=True)
+        >>> grown = Symmetry("grown", family={w: c * w}, parameter=c, identity=1)
+        >>> grown.companions("gradient")
+        {w: w_gradient}
+        >>> len(grown.companions("gradient"))
+        1
+        """
         return {weight: _companion(weight, suffix) for weight in self.family}
 
     def total(self, terms: Mapping[Any, Any]) -> Any:
-        """Return the sum over all entries of terms given by weight: plain symbols once, blocks over their index."""
+        """Return the sum over all entries of terms given by weight: plain symbols once, blocks over their index.
+
+        Parameters
+        ----------
+        terms : mapping
+            Term of each weight.
+
+        Returns
+        -------
+        sympy.Expr
+
+        Notes
+        -----
+        An entry of a block counts once for each value of its index.
+
+        References
+        ----------
+        Our own derivation.
+
+        Examples
+        --------
+        >>> w = sp.Symbol("w", real=True)
+        >>> c = sp.Symbol("c", positive=True)
+        >>> grown = Symmetry("grown", family={w: c * w}, parameter=c, identity=1)
+        >>> grown.total({w: w**2})
+        w**2
+        """
         by_index: dict[Any, Any] = {}
         for weight, term in terms.items():
             by_index[index_of(weight)] = by_index.get(index_of(weight), sp.S.Zero) + term
@@ -179,14 +255,63 @@ class Symmetry:
         )
 
     def groups(self) -> list[list[Any]]:
-        """Return the weights that share an index, list by list; those without an index are one list."""
+        """Return the weights that share an index, list by list; those without an index are one list.
+
+        Returns
+        -------
+        list of list
+
+        Notes
+        -----
+        An entry of a block counts once for each value of its index.
+
+        References
+        ----------
+        Our own derivation.
+
+        Examples
+        --------
+        >>> w = sp.Symbol("w", real=True)
+        >>> c = sp.Symbol("c", positive=True)
+        >>> grown = Symmetry("grown", family={w: c * w}, parameter=c, identity=1)
+        >>> grown.groups(), len(grown.groups())
+        ([[w]], 1)
+        """
         found: dict[Any, list[Any]] = {}
         for weight in self.family:
             found.setdefault(index_of(weight), []).append(weight)
         return list(found.values())
 
     def own_quantities(self, names: Iterable[str]) -> tuple[Quantity, ...]:
-        """Return lines of the glossary for weights, their companions, parameter and lengths."""
+        """Return lines of the glossary for weights, their companions, parameter and lengths.
+
+        Parameters
+        ----------
+        names : iterable of str
+            Names that need a line.
+
+        Returns
+        -------
+        tuple of Quantity
+
+        Notes
+        -----
+        An entry of a block counts once for each value of its index.
+
+        References
+        ----------
+        Our own derivation.
+
+        Examples
+        --------
+        >>> w = sp.Symbol("w", real=True)
+        >>> c = sp.Symbol("c", positive=True)
+        >>> grown = Symmetry("grown", family={w: c * w}, parameter=c, identity=1)
+        >>> [line.name for line in grown.own_quantities(["c"])][:1], len(grown.own_quantities(["c"])) > 3
+        (['w'], True)
+        >>> len(grown.groups())
+        1
+        """
         given = {line.name: line for line in self.quantities}
         lines = dict(given)
         for weight in self.family:

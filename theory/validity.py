@@ -1,5 +1,6 @@
 """Prove conditions of validity: what a condition is for, as an expression that is positive exactly where it holds.
 
+>>> from weightdecay.theory.proofs import vanishes
 >>> lr, weight_decay = symbols_of("lr weight_decay")
 >>> [vanishes(part) for relation in (lr * weight_decay < 1, lr * weight_decay < 2)
 ...  for part in KEEPS_PART.proof.residual(relation, {})]

@@ -1,0 +1,69 @@
+"""Every public function of the theory says what it computes, on what assumptions, from which source, with a number."""
+
+import doctest
+import inspect
+import re
+
+import pytest
+
+from weightdecay import theory
+
+
+def _public():
+    for name in theory.__all__:
+        member = getattr(theory, name)
+        if inspect.isfunction(member) or inspect.isclass(member):
+            yield name, member
+        if inspect.isclass(member):
+            for inner, method in vars(member).items():
+                method = method.fget if isinstance(method, property) else method
+                if not inner.startswith("_") and inspect.isfunction(method):
+                    yield f"{name}.{inner}", method
+
+
+PUBLIC = dict(_public())
+
+
+def _has(member, section):
+    return re.search(rf"^{section}\n-+$", inspect.getdoc(member) or "", flags=re.MULTILINE)
+
+
+def test_the_public_surface_has_no_modules():
+    assert [] == [name for name in theory.__all__ if inspect.ismodule(getattr(theory, name))]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_the_docstring_begins_with_one_sentence(name):
+    first, *rest = inspect.getdoc(PUBLIC[name]).split("\n")
+    assert first.endswith(".")
+    assert rest[:1] in ([], [""])
+    if inspect.isfunction(PUBLIC[name]):
+        assert re.match(r"(Return|Prove|Register) ", first)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_the_docstring_has_equation_or_assumption_and_source(name):
+    assert _has(PUBLIC[name], "Notes")
+    assert _has(PUBLIC[name], "References")
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_the_docstring_tells_what_goes_in_and_comes_out(name):
+    member = PUBLIC[name]
+    if inspect.isclass(member):
+        assert _has(member, "Attributes") or _has(member, "Parameters")
+        return
+    signature = inspect.signature(member)
+    if set(signature.parameters) - {"self"}:
+        assert _has(member, "Parameters")
+    if signature.return_annotation not in ("None", None):
+        assert _has(member, "Returns")
+    if re.search(r"^\s+raise ", inspect.getsource(member), flags=re.MULTILINE):
+        assert _has(member, "Raises")
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_an_example_prints_a_number(name):
+    examples = doctest.DocTestParser().get_examples(inspect.getdoc(PUBLIC[name]))
+    printed = "".join(example.want for example in examples)
+    assert re.search(r"\d", printed)
