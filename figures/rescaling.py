@@ -142,10 +142,10 @@ def _balance(axes: Axes, curves: Sequence[Curve]) -> list[Artist]:
     axes.set_xscale("log")
     axes.axhline(1, color="0.6", linewidth=0.5, zorder=0)
     axes.axvline(1, color="0.6", linewidth=0.5, zorder=0)
-    axes.set_xlim(0.7, 1.4)
+    axes.set_xlim(0.7, 1.34)
     axes.set_ylim(-0.3, 3)
     drawn = draw_curves(axes, [_within(curve, *axes.get_xlim()) for curve in curves], looks)
-    axes.set_xticks([0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.4])
+    axes.set_xticks([0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.3])
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("factor of all weights")
@@ -162,9 +162,9 @@ def _within(curve: Curve, low: float, high: float) -> Curve:
 
 def _size(axes: Axes, curves: Sequence[Curve]) -> list[Artist]:
     looks = {
-        "gap over weight decay": Look(BLUE, "line: gap/λ", at=0.03, lift=9),
+        "gap over weight decay": Look(BLUE, "line: gap/λ", at=0.05, lift=12),
         "slope of the minimum": Look(GREEN, "slope of cost", dashes=(0, (6, 1.5, 1, 1.5))),
-        "one run's outputs rescaled": Look(BLACK, "one run rescaled", dashes=(0, (4, 2)), at=0.02, lift=-9),
+        "one run's outputs rescaled": Look(BLACK, "one run rescaled", dashes=(0, (4, 2))),
         "trained": Look(BLUE, "trained"),
     }
     axes.set_xscale("log")
