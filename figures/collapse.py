@@ -6,13 +6,16 @@ scale, with the predicted thresholds.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ..validate import Report, run
+from ..validate import Curve, Report, run
 from .captions import percent
 from .drawing import BLACK, BLUE, GREEN, VERMILLION, Look, draw_curves, label_panel, narrow, plain_ticks
 
@@ -43,6 +46,8 @@ _NAMES = {"linear": ("linear", BLUE, "o"), "tanh": ("tanh", VERMILLION, "s"), "r
 _PREDICTED = "linear, nuclear norm"
 _NEAR = 0.9
 _SMALLEST = 3e-3
+_LABELLED, _LABELLED_NEAR = 0.6, 0.92
+"""Decays at which the markers get their names; every sweep has them."""
 
 
 def compute(**options: Any) -> Report:
@@ -90,14 +95,11 @@ def draw(report: Report, figure: Figure) -> list[Artist]:
 
     whole = axes["a"]
     whole.set_yscale("log")
-    inside = looks | {
-        _PREDICTED: Look(BLUE),
-        "linear, trained": Look(BLUE, "linear; line: predicted", at=0.45, lift=6),
-        "tanh, trained": Look(VERMILLION, "tanh", marker="s", at=0.2, lift=-8),
-        "relu, trained": Look(GREEN, "ReLU", marker="^", at=0.5, lift=-12),
-    }
-    seen = [replace(curve, x=curve.x[curve.y > 0], y=curve.y[curve.y > 0]) for curve in [curves[_PREDICTED]]]
-    artists = draw_curves(whole, [*seen, *trained], inside)
+    line = curves[_PREDICTED]
+    seen = replace(line, x=line.x[line.y > 0], y=line.y[line.y > 0])
+    bare = {name: replace(look, label="") for name, look in looks.items()} | {_PREDICTED: Look(BLUE)}
+    artists = draw_curves(whole, [seen, *trained], bare)
+    artists += _name(whole, curves, _LABELLED, {"linear": (4, 5), "tanh": (-6, -3), "relu": (-6, -5)})
     whole.set_xlim(0, 1.05)
     whole.set_ylim(_SMALLEST, 2 * max(float(curve.y.max()) for curve in trained))
     plain_ticks(whole)
@@ -106,11 +108,8 @@ def draw(report: Report, figure: Figure) -> list[Artist]:
 
     last = axes["b"]
     highest = 1.15 * max(float(curve.y[curve.x >= _NEAR].max()) for curve in trained)
-    artists += draw_curves(
-        last,
-        [curves[_PREDICTED], *trained],
-        {name: replace(look, label="") for name, look in looks.items()} | {_PREDICTED: Look(BLUE)},
-    )
+    artists += draw_curves(last, [line, *trained], bare)
+    artists += _name(last, curves, _LABELLED_NEAR, {"linear": (5, 3), "tanh": (5, 3), "relu": (-5, -8)})
     for name, words, side in (("relu", f"ReLU {told['relu']:.3f}", "right"), ("linear", "linear, tanh 1", "left")):
         place = float(curves[f"{name}, threshold"].x[0])
         last.axvline(place, color=BLACK, linewidth=0.6, linestyle=(0, (4, 2)), zorder=1)
@@ -129,7 +128,30 @@ def draw(report: Report, figure: Figure) -> list[Artist]:
     last.set_ylim(-0.03 * highest, highest)
     last.set_ylabel("squared norm of each layer")
     worst = max(off for _, off in told["ends"])
-    label_panel(last, "b", f"Zero within {percent(worst)} of the prediction")
+    label_panel(last, "b", f"Zero within {percent(worst, 1)} of the prediction")
     for panel in axes.values():
         panel.set_xlabel("weight decay / linear threshold")
     return artists
+
+
+def _name(
+    axes: Axes, curves: Mapping[str, Curve], at: float, shifts: Mapping[str, tuple[float, float]]
+) -> list[Artist]:
+    """Write the name of each network beside its marker at one decay, shifted by so many points."""
+    drawn: list[Artist] = []
+    for name, (right, up) in shifts.items():
+        curve, (words, colour, _) = curves[f"{name}, trained"], _NAMES[name]
+        place = int(np.argmin(np.abs(curve.x - at)))
+        drawn.append(
+            axes.annotate(
+                f"{words}; line: predicted" if name == "linear" else words,
+                (float(curve.x[place]), float(curve.y[place])),
+                xytext=(right, up),
+                textcoords="offset points",
+                ha="left" if right > 0 else "right",
+                va="bottom" if up > 0 else "center",
+                fontsize=6.5,
+                color=colour,
+            )
+        )
+    return drawn

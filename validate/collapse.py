@@ -197,12 +197,13 @@ def run(
     check_positive("largest singular value of residuals and inputs", threshold)
     relu_seed, *sweep_seeds = check_rng(rng).bit_generator.seed_seq.spawn(1 + len(_ACTIVATIONS))  # type: ignore[attr-defined]
     curve, near = _CURVE[scale], _NEAR[scale]
+    solved = curve + tuple(fraction for fraction in near if fraction < 1)
     grids = {
         activation: tuple(fraction for fraction in curve + near if activation == "linear" or fraction >= _FROM[scale])
         for activation in _ACTIVATIONS
     }
     jobs: list[Any] = [
-        TwoLayerProducts(tuple(threshold * fraction for fraction in reversed(curve))),
+        TwoLayerProducts(tuple(threshold * fraction for fraction in reversed(solved))),
         ReluSignal(relu_seed),
     ]
     for activation, seed in zip(_ACTIVATIONS, sweep_seeds, strict=True):
@@ -220,12 +221,12 @@ def run(
     thresholds = {"linear": threshold, "tanh": threshold, "relu": signal["threshold"]}
     comparisons = [
         *_thresholds(thresholds, by_activation, near),
-        *_curve_comparisons(curve, predicted, by_activation["linear"][:, : len(curve)]),
+        *_curve_comparisons(curve, predicted[: len(curve)], by_activation["linear"][:, : len(curve)]),
     ]
     return Report(
         experiment="collapse",
         comparisons=tuple(comparisons),
-        curves=tuple(_curves(threshold, thresholds, curve, predicted, grids, by_activation)),
+        curves=tuple(_curves(threshold, thresholds, solved, predicted, grids, by_activation)),
         provenance=provenance(
             experiment="collapse",
             scale=scale,
