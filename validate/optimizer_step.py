@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import get_blas_funcs
 
 from .configuration import NORMALIZED_SIZE
 from .datasets import Dataset
 from .mlp import cost, predictive_entropy
+from .optimizer_arithmetic import Momentum, Part
 from .training_step import UNPACKED_PRODUCT, Networks, Workspace
 
 __all__ = ["OptimizerWorkspace"]
@@ -70,12 +72,15 @@ class OptimizerWorkspace(Workspace):
         self.scales, self.bias_scales = scales, bias_scales
         self.error_scales = self._error_scales(scales)
         self.forward, self.update, self.bias_update, self.bias_forward = [], [], [], []
+        self.direct: list[Array] = []
         for layer, normalized in enumerate(self.normalized):
             gain = self.pre_gain[layer] / self.unit_gain[layer]
             per_example = self.error_scales[layer] / self.batch_size
             self.forward.append(self._rows(np.full_like(scales, gain) if normalized else scales * gain, layer))
             slope = per_example / self.unit_gain[layer] / (scales if normalized else 1.0)
             self.update.append(self._rows(slope, layer))
+            if isinstance(self.arithmetic, Momentum):
+                self.direct.append(self._rows(slope * self.arithmetic.takes[layer], layer))
             self.bias_update.append(self._rows(per_example, layer))
             self.bias_forward.append(self._rows(bias_scales, layer))
 
@@ -118,11 +123,31 @@ class OptimizerWorkspace(Workspace):
             (wide[start : start + block].T, self.units[0][:, start : start + block]) for start in range(0, rows, block)
         ]
         self.gradients: list[Array] = []
+        if isinstance(self.arithmetic, Momentum):
+            self._prepare_products(self.arithmetic, block if self.shared else width)
         return self._take
+
+    def _prepare_products(self, arithmetic: Momentum, block: int) -> None:
+        """Prepare the products that add the first layer's gradient to where it goes, in place, and what goes with them."""
+        n_in, width = self.config.layers[:2]
+        rows, parts = self.n_runs * width, self.parts[0]
+        wide = arithmetic.targets[0].reshape(rows, n_in)
+        self.groups: list[tuple[list[Part], list[tuple[slice, Array, Array, int]]]] = []
+        for start in range(0, rows, block):
+            stop = min(start + block, rows)
+            piece = np.empty((self.batch_size, stop - start), wide.dtype)
+            product = (slice(start, stop), piece, wide[start:stop].T, start // width)
+            if len(parts) == 1 and self.groups:
+                self.groups[0][1].append(product)
+            else:
+                mine = parts if len(parts) == 1 else parts[start // width : stop // width]
+                self.groups.append((mine, [product]))
+        self.gemm = get_blas_funcs("gemm", dtype=wide.dtype)
+        self.stacked = [np.empty_like(w) for w in self.networks.weights[1:]]
 
     def _reserve(self) -> None:
         """Make room for the gradients: of all runs if they are looked at, else of those that step together."""
-        if self.gradients:
+        if self.gradients or (self.arithmetic.linear and not self.looking):
             return
         self.gradients = [
             np.empty_like(w if self.looking else w[self.parts[layer][0].runs])
@@ -141,23 +166,21 @@ class OptimizerWorkspace(Workspace):
                 above = self.scaled_by_run[layer]
             np.matmul(above, weights[layer], self.errors_by_run[layer - 1])
             self.slope_functions[layer - 1]()
-        along = [self._scale_errors(k, layer, row_gains[layer]) for layer in range(n_layers)]
         if self.looking:
-            for layer, gradients in enumerate(self.gradients):
-                for part in self.parts[layer]:
-                    self._differentiate(slot, layer, part.runs, gradients[part.runs], along[layer])
-            if self.measuring:
-                self._measure(k, slot, n_steps)
-            if self.motion is not None:
-                self.motion.start(k, self.scales[k], self.gradients)
-        for layer, gradients in enumerate(self.gradients):
+            self._look(k, slot, n_steps, row_gains)
+        for layer in range(n_layers):
+            if isinstance(self.arithmetic, Momentum):
+                self._add_gradient(self.arithmetic, k, slot, layer, row_gains[layer])
+                continue
+            if not self.looking:
+                along = self._scale_errors(self.update[layer][k], layer, row_gains[layer])
             for part in self.parts[layer]:
-                mine = gradients
+                gradient = self.gradients[layer]
                 if self.looking:
-                    mine = gradients[part.runs]
+                    gradient = gradient[part.runs]
                 else:
-                    self._differentiate(slot, layer, part.runs, mine, along[layer])
-                step(k, part, part.flat(mine))
+                    self._differentiate(slot, layer, part.runs, gradient, along)
+                step(k, part, part.flat(gradient))
         if self.config.biases:
             for layer, sums in enumerate(self.bias_sums):
                 np.matmul(self.ones, self.errors[layer], sums)
@@ -165,6 +188,52 @@ class OptimizerWorkspace(Workspace):
                 by_run = sums.reshape(self.n_runs, -1)
                 for part in self.parts[n_layers + layer]:
                     step(k, part, part.flat(by_run[part.runs]))
+
+    def _look(self, k: int, slot: int, n_steps: int, row_gains: list[Array | None]) -> None:
+        """Compute the gradients of all layers before anything changes, and measure."""
+        for layer, gradients in enumerate(self.gradients):
+            along = self._scale_errors(self.update[layer][k], layer, row_gains[layer])
+            for part in self.parts[layer]:
+                self._differentiate(slot, layer, part.runs, gradients[part.runs], along)
+        if self.measuring:
+            self._measure(k, slot, n_steps)
+        if self.motion is not None:
+            self.motion.start(k, self.scales[k], self.gradients)
+
+    def _add_gradient(self, arithmetic: Momentum, k: int, slot: int, layer: int, row_gains: Array | None) -> None:
+        """Take a layer's step of momentum SGD, adding the gradient where it goes in place."""
+        target, errors, factor = arithmetic.targets[layer], self.errors[layer], self.direct[layer][k]
+        parts = self.parts[layer]
+        along = None
+        if layer or row_gains is not None:
+            along = self._scale_errors(factor, layer, row_gains)
+            errors, factor = self.scaled[layer], None
+        if layer:
+            radial = None if along is None else along * self.networks.weights[layer]
+            for part in parts:
+                arithmetic.begin(k, part)
+            if radial is not None:
+                target -= radial
+            np.matmul(self.transposed[layer], self.units_by_run[layer - 1], self.stacked[layer - 1])
+            np.add(target, self.stacked[layer - 1], target)
+            for part in parts:
+                arithmetic.end(k, part)
+            return
+        x, gemm = self.pixels[slot], self.gemm
+        for mine, products in self.groups:
+            for part in mine:
+                radial = None if along is None else along[part.runs] * self.networks.weights[0][part.runs]
+                arithmetic.begin(k, part)
+                if radial is not None:
+                    target[part.runs] -= radial
+            for rows, piece, wide_T, run in products:
+                if factor is None:
+                    np.copyto(piece, errors[:, rows])
+                else:
+                    np.multiply(errors[:, rows], factor if len(factor) == 1 else factor[rows], piece)
+                gemm(1.0, (x[0] if self.shared else x[run]).T, piece.T, 1.0, wide_T, 0, 1, 1)
+            for part in mine:
+                arithmetic.end(k, part)
 
     def _forward(self, k: int, slot: int) -> list[Array | None]:
         """Fill the units; return c/||V|| of the rows of normalized layers, (n_runs * width,)."""
@@ -196,10 +265,10 @@ class OptimizerWorkspace(Workspace):
             self.activations[layer]()
         return row_gains
 
-    def _scale_errors(self, k: int, layer: int, row_gains: Array | None) -> Array | None:
-        """Bring a layer's errors to the units of the weights' gradient; return its part along normalized weights."""
+    def _scale_errors(self, factor: Array, layer: int, row_gains: Array | None) -> Array | None:
+        """Multiply a layer's errors by what makes gradients of them; return those's part along normalized weights."""
         scaled = self.scaled[layer]
-        np.multiply(self.errors[layer], self.update[layer][k], scaled)
+        np.multiply(self.errors[layer], factor, scaled)
         if row_gains is None:
             return None
         np.multiply(scaled, row_gains, scaled)

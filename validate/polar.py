@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.lapack import dsyevd
 
 __all__ = ["polar_factors"]
 
@@ -53,23 +54,29 @@ def polar_factors(matrices: Array, newton_schulz_steps: int = 0, smallest: Any =
         left, values, right = np.linalg.svd(matrices, full_matrices=False)
         kept = values > RANK_TOLERANCE * values[:, :1]
         return np.asarray((left * kept[:, None, :]) @ right)
-    doubled = matrices.astype(np.float64)
-    values, vectors = np.linalg.eigh(doubled @ doubled.swapaxes(1, 2))
-    kept = values > RANK_TOLERANCE**2 * values[:, -1:]
-    inverse = np.where(kept, 1 / np.sqrt(np.where(kept, values, 1.0)), 0.0)
-    return np.asarray((vectors * inverse[:, None, :]) @ (vectors.swapaxes(1, 2) @ doubled)).astype(matrices.dtype)
+    return np.stack([_by_gram(each) for each in matrices])
+
+
+def _by_gram(matrix: Array) -> Array:
+    """Return the polar factor of one (n_rows, n_columns) matrix of no more rows than columns."""
+    n_rows = len(matrix)
+    doubled = matrix.astype(np.float64)
+    values, vectors, _ = dsyevd(doubled @ doubled.T)
+    kept = values > RANK_TOLERANCE**2 * values[-1]
+    inverse = np.zeros(n_rows)
+    inverse[kept] = 1 / np.sqrt(values[kept])
+    return np.asarray(((vectors * inverse) @ vectors.T).astype(matrix.dtype) @ matrix)
 
 
 def _iterated(matrices: Array, n_steps: int, smallest: Any) -> Array:
     first, third, fifth = NEWTON_SCHULZ
     norms = np.sqrt(np.einsum("rij,rij->r", matrices, matrices))[:, None, None]
-    factor: Array = matrices / (norms + smallest).astype(matrices.dtype)
+    factor: Array = matrices * (1 / (norms + smallest)).astype(matrices.dtype)
+    diagonal = first * np.eye(matrices.shape[1], dtype=matrices.dtype)
     for _ in range(n_steps):
         square = factor @ factor.swapaxes(1, 2)
-        polynomial = third * square
-        polynomial += fifth * (square @ square)
-        following = polynomial @ factor
-        factor *= first
-        following += factor
-        factor = following
+        polynomial = fifth * (square @ square)
+        polynomial += third * square
+        polynomial += diagonal
+        factor = polynomial @ factor
     return factor
