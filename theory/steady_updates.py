@@ -91,6 +91,7 @@ def _steady_direction() -> Derivation:
                 "put into the recursion of the bound, which then returns it",
                 lambda expression, earlier: (
                     sp.expand(expression.rhs.subs(size_bound.symbol, earlier["limit"].rhs) - earlier["limit"].rhs),
+                    sp.expand(earlier["bound"].rhs.subs(bound(k), size_bound.symbol) - expression.rhs),
                 ),
             ),
         ),
