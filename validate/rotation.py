@@ -188,7 +188,9 @@ def _run(case: Case, seed: np.random.SeedSequence, scale: str, data: Dataset) ->
         optimizer=case.optimizer,
         dtype="float64",  # a neuron that died decays below what float32 can tell from nothing
     )
-    lags = {} if case.judged else {"autocovariance_lags": round(CUT_OFF / decay), "autocovariance_from": burn_in}
+    lags: dict[str, Any] = (
+        {} if case.judged else {"autocovariance_lags": round(CUT_OFF / decay), "autocovariance_from": burn_in}
+    )
     return Run(config, seed, Recording(steps=(burn_in,), pulls=False, evaluate=(), motion=True, **lags))
 
 
@@ -317,7 +319,9 @@ def _green_kubo(record: TrainingRecord, layer: int, rates: dict[str, float], cut
     power = np.where(moments[0] > 0, moments[0], 1.0)
     lags = np.arange(len(moments) - 1)
     total = (left**lags) @ (moments[1:] / power)
-    return np.asarray(derive("green-kubo").numeric("norm_squared_stationary", update_power=power, correlation_sum=total, **rates))
+    return np.asarray(
+        derive("green-kubo").numeric("norm_squared_stationary", update_power=power, correlation_sum=total, **rates)
+    )
 
 
 def _growth(case: Case, records: Sequence[TrainingRecord]) -> Curve:
