@@ -28,8 +28,8 @@ CAPTION = """
 Squared norm of each layer of linear networks with {{ depths | join(", ") }} layers of weights, at rest on all
 {{ n_train }} training examples, while the weight decay is raised. Its unit is the threshold of two layers,
 {{ unit | number(4) }}. Blue line, minimum of the loss plus the penalty that decay is for the product of balanced layers
-[@arora2018], followed from the data alone, without a network; circles, trained networks. Two layers vanish continuously;
-more jump to zero [@ziyin2022], from {% for place in jumps %}{{ place.last | number(2) }} at
+[@arora2018], followed from the data alone, without a network; circles, trained networks. Two layers vanish
+continuously; more jump to zero [@ziyin2022], from {% for place in jumps %}{{ place.last | number(2) }} at
 {{ place.predicted | number(4) }} ({{ place.depth }} layers; trained: {{ place.measured | number(4) }})
 {{- ", " if not loop.last }}{% endfor %}. Beyond two layers zero stays stable whatever the decay [@ziyinueda2022]: put
 back (open diamonds) beneath the barrier (dashed, along the direction of the last weights), a network falls to zero

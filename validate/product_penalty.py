@@ -25,7 +25,6 @@ _STILL = 2e-4
 """The product rests when a step, over its length, is this small against the penalty's slope on all modes."""
 _FORGET, _CAUTION = 0.95, 1.1  # how fast a large curvature is forgotten, and what is added to the measured one
 _NEWTON = 60
-_ROUNDING = 1e-9  # of the regularized cost, in nats, in float32 products
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,19 +136,10 @@ def least_product(
     size, slope = (derive("layer-split").function(name) for name in ("norm_squared_layer", "penalty_slope"))
     check_count("most_steps", most_steps)
     matrix = np.zeros((examples.n_classes, examples.inputs.shape[1])) if start is None else start
-    penalty = derive("layer-split").function("penalty")
-
-    def look(at: Array) -> tuple[float, Array]:
-        cost, (gradient,) = cost_and_gradients([at], "linear", examples)
-        modes = np.linalg.svd(at, compute_uv=False)
-        modes = modes[modes > 0]
-        return cost + float(np.sum(penalty(mode=modes, weight_decay=decay, depth=layers))), gradient
-
-    at, weight = matrix, 1.0
-    height, gradient = look(at)
+    at, weight, unrest, n_gradients = matrix, 1.0, np.nan, 1
+    gradient = cost_and_gradients([at], "linear", examples)[1][0]
     # the curvature of the softmax's cost at zero: the covariance of its outputs has the largest eigenvalue 1/n_classes
     curvature = float(np.mean(np.sum(examples.inputs**2, axis=1))) / examples.n_classes
-    unrest, n_gradients = np.nan, 1
     while True:
         left, values, right = np.linalg.svd(at - gradient / curvature, full_matrices=False)
         modes = shrink(values, decay / curvature, layers)
@@ -160,19 +150,17 @@ def least_product(
             unrest = float(np.linalg.norm(at - reached) * curvature / force)
         if (kept.size and unrest < _STILL) or not (kept.size or np.any(at)) or n_gradients >= most_steps:
             break
+        if np.sum((at - reached) * (reached - matrix)) > 0:  # the momentum points uphill: begin anew
+            weight = 1.0
         heavier = (1 + np.sqrt(1 + 4 * weight**2)) / 2
         ahead = reached + (weight - 1) / heavier * (reached - matrix)
         weight, matrix = heavier, reached
-        height_there, gradient_there = look(ahead)
+        gradient_there = cost_and_gradients([ahead], "linear", examples)[1][0]
         n_gradients += 1
-        if height_there > height + _ROUNDING and not np.array_equal(ahead, reached):
-            ahead, weight = reached, 1.0  # momentum led uphill, towards another basin perhaps: begin anew without it
-            height_there, gradient_there = look(ahead)
-            n_gradients += 1
         moved = np.linalg.norm(ahead - at)
         measured = float(np.linalg.norm(gradient_there - gradient) / moved) if moved else 0.0
         curvature = max(_FORGET * curvature, _CAUTION * measured)
-        at, height, gradient = ahead, height_there, gradient_there
+        at, gradient = ahead, gradient_there
     kept = modes[modes > 0]
     norm = float(np.sum(size(mode=kept, depth=layers))) if kept.size else 0.0
     return Product(reached, kept, norm, unrest if kept.size else np.nan, n_gradients)
