@@ -93,7 +93,7 @@ def compute(*, prediction: Prediction | None = None) -> Report:
         time = claim.numeric("time_constant_steps", lr=rates, torch_weight_decay=decay)
         curves.append(_curve(f"weight decay {decay:g}", "theory", rates, time))
     runs = published_runs()
-    models = [
+    models: list[dict[str, Any]] = [
         {
             "name": run.name,
             "source": run.source,
