@@ -71,6 +71,16 @@ def test_a_step_is_the_textbook_gradient_and_decay(small_data):
             np.testing.assert_allclose(after, b - 0.1 * gradient, rtol=0, atol=1e-14)
 
 
+def test_the_gradients_the_trainer_went_by_are_the_textbooks_up_to_rounding(small_data):
+    for decay_biases in (False, True):
+        config = configured(decay_biases=decay_biases)
+        for step in taken_steps(config, small_data, rng=np.random.default_rng(1), n_steps=10):
+            moved = step.moved(decay_biases=decay_biases)
+            for name in ("weight_gradients", "bias_gradients"):
+                for expected, actual in zip(getattr(step, name), getattr(moved, name), strict=True):
+                    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-13)
+
+
 def test_no_more_steps_are_taken_than_there_are(small_data):
     assert len(list(taken_steps(configured(), small_data, rng=np.random.default_rng(0), n_steps=1000))) == 42
     assert list(taken_steps(configured(), small_data, rng=np.random.default_rng(0), n_steps=0)) == []
@@ -94,6 +104,11 @@ def test_every_law_holds_to_rounding_in_both_formats(small_report):
 def test_laws_fail_where_the_symmetry_is_missing(small_report):
     for law in ("translation-symmetry", "rescale-symmetry-undecayed-bias"):
         assert small_report.comparison(f"{law} control").measured > 1e6 * TOLERANCES["float64"]
+
+
+def test_textbook_gradients_do_as_well_away_from_kinks(small_report):
+    for law in list(LABELS)[2:]:
+        assert small_report.comparison(f"{law} textbook").measured < TOLERANCES["float32"]
 
 
 def test_what_gradient_flow_misses_is_far_more_than_rounding(small_report):
@@ -155,7 +170,8 @@ def test_a_trainer_that_decays_otherwise_is_found_out(small_data, law):
     size = conserved.size(step.before.weights, step.before.biases)
     wrong = type(step)(**{**vars(step), "weight_decay": 1.001 * step.weight_decay})
     assert np.max(np.abs(conserved.predictor()(before, step) - after) / size) < TOLERANCES["float64"]
-    assert np.max(np.abs(conserved.predictor()(before, wrong) - after) / size) > 1e5 * TOLERANCES["float64"]
+    for told in (wrong, wrong.moved(decay_biases=config.decay_biases)):  # a wrong decay does not hide in the gradient
+        assert np.max(np.abs(conserved.predictor()(before, told) - after) / size) > 1e5 * TOLERANCES["float64"]
 
 
 def test_a_network_that_does_not_fit_the_data_is_refused(small_data):
