@@ -87,7 +87,7 @@ def facts(report: Report) -> dict[str, Any]:
         keys = [found.key for found in report.comparisons]
         return [report.comparison(key).ratio for key in keys if key.startswith(what) and key.endswith(f"depth {depth}")]
 
-    decays = told["weight_decays"]
+    decays = told["weight_decays"][str(depth)]
     (sizes,) = (curve.y for curve in report.curves if (curve.panel, curve.name) == (f"size, depth {depth}", "trained"))
     factors, envelope = ratios("factor"), ratios("envelope")
     return told | {

@@ -82,6 +82,15 @@ def test_without_gap_there_is_no_fixed_point():
     assert np.isnan(fixed_point(gone, 0, DECAYS[0]))
 
 
+def test_a_network_that_has_collapsed_fails_where_it_has_and_nowhere_else():
+    minima = made_minima()
+    norms, gaps, cost = minima.norm_squared.copy(), minima.gap_at_factor.copy(), minima.cost.copy()
+    norms[-1], gaps[-1], cost[-1] = 0, 0, np.log(10)
+    gone = Minima(**{**vars(minima), "norm_squared": norms, "gap_at_factor": gaps, "cost": cost})
+    failed = {key for key, found in by_key(gone).items() if found.passed is False}
+    assert failed == {"factor 8 depth 2", "envelope 7 depth 2"}
+
+
 def test_the_envelope_of_a_power_law_is_exact():
     found = by_key(made_minima(power=0.5))
     for place in range(8):
@@ -135,8 +144,9 @@ def test_the_result_does_not_depend_on_the_number_of_processes(small_data, small
 def test_provenance_tells_how_to_run_it_again(small_report):
     told = small_report.provenance
     assert "--hidden 8" in told["command"]
-    assert len(told["parameters"]["weight_decays"]) == 9
-    assert told["parameters"]["weight_decays"][-1] == pytest.approx(100 * told["parameters"]["weight_decays"][0])
+    decays = told["parameters"]["weight_decays"]["2"]
+    assert len(decays) == 9
+    assert decays[-1] == pytest.approx(100 * decays[0])
     json.dumps(small_report.to_dict(), allow_nan=False)
 
 

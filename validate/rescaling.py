@@ -28,6 +28,8 @@ __all__ = ["run"]
 
 _LARGEST_SHARE = 0.4
 """Largest weight decay as a share of the value at which a linear network collapses: far from zero still."""
+_SHARE_AT_DEPTH = {2: 1.0, 3: 0.5}
+"""Part of that share for networks of each depth: deeper ones jump to zero at a smaller weight decay."""
 _DECADES = 2
 _PER_DECADE = 4
 """Weight decays in a decade: far enough apart for the minima at both ends to differ by far more than a minimizer leaves
@@ -74,7 +76,8 @@ def run(
     hidden : int, optional
         Units of each hidden layer.
     largest_share : float, optional
-        Largest weight decay of the factors, over the value at which a linear network on these data collapses.
+        Largest weight decay of two-layer networks, over the value at which linear ones on these data collapse; three
+        layers get half of it.
 
     Returns
     -------
@@ -100,13 +103,16 @@ def run(
             f"largest_share is {share:g}, but must be below {_NEAR_COLLAPSE:g}: near the collapse no weights are left"
         )
     largest = share * smooth_threshold(living_examples(data))
-    decays = np.geomspace(largest / 10**_DECADES, largest, _DECADES * _PER_DECADE + 1)
-    weight_decays = tuple(float(decay) for decay in decays)
+    shares = np.geomspace(1 / 10**_DECADES, 1, _DECADES * _PER_DECADE + 1)
+    decays_at_depth = {
+        depth: tuple(float(decay) for decay in part * largest * shares) for depth, part in _SHARE_AT_DEPTH.items()
+    }
     batch_size = min(_SGD_BATCH_SIZE, data.n_train)
     chosen = _SCALES[scale]
     depths = [depth for depth, n_seeds in chosen.seeds_by_depth for _ in range(n_seeds)]
 
     def descent(depth: int, seed: np.random.SeedSequence) -> Descent:
+        weight_decays = decays_at_depth[depth]
         config = TrainingConfig.pytorch(
             layers=[data.n_inputs, *[hidden] * (depth - 1), data.n_classes],
             lr=_SGD_DECAY_PER_STEP / weight_decays[0],
@@ -141,7 +147,7 @@ def run(
             seed=rng if isinstance(rng, int) else None,
             parameters={
                 **options,
-                "weight_decays": list(weight_decays),
+                "weight_decays": {str(depth): list(decays_at_depth[depth]) for depth, _ in chosen.seeds_by_depth},
                 "per_decade": _PER_DECADE,
                 "linear_threshold": largest / share,
                 "n_seeds": {str(depth): n_seeds for depth, n_seeds in chosen.seeds_by_depth},

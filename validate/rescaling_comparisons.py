@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
+from scipy.interpolate import CubicSpline, PchipInterpolator
 
 from ..theory import derive
 from .comparison import Comparison, Curve, over_seeds, standard_error
@@ -23,6 +23,10 @@ FACTOR_TOLERANCE = 0.02
 """Of the factor: what a minimizer leaves unbalanced after some dozens of steps at each weight decay."""
 ENVELOPE_TOLERANCE = 0.03
 """Of the size: a slope between two minima, each of them known to about a hundredth of their difference."""
+
+
+_GONE = 1e-12
+"""Squared norm that stands for zero where logarithms are taken."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +59,12 @@ class Sweep:
     def between(self, place: int) -> Array:
         """Return the squared norm of the whole network, the mean over the decays from one to the next, for each seed.
 
-        Sizes are interpolated by a cubic spline in logarithms.
+        Sizes are interpolated in logarithms by cubics that keep them monotonic.
         """
         x = np.log(self.weight_decay)
         fine = np.linspace(self.weight_decay[place], self.weight_decay[place + 1], 201)
-        splines = [CubicSpline(x, np.log(found.norm_squared.sum(axis=1))) for found in self.minima]
+        sizes = [np.maximum(found.norm_squared.sum(axis=1), _GONE) for found in self.minima]
+        splines = [PchipInterpolator(x, np.log(size)) for size in sizes]
         areas = [np.trapezoid(np.exp(spline(np.log(fine))), fine) for spline in splines]
         return np.array(areas) / (fine[-1] - fine[0])
 
