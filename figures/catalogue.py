@@ -22,8 +22,13 @@ _OF_EXPERIMENTS = (  # in the order in which they are told
     "rescaling",
     "width",
     "collapse",
+    "rotation",
+    "relaxation",
 )
-_OF_THEORY: tuple[str, ...] = ("convergence",)
+_OF_THEORY: tuple[str, ...] = (
+    "convergence",
+    "phase-diagram",
+)
 """Figures of no experiment that `figures` draws too: they need no data set."""
 _OF_HYPERPARAMETERS = ("norm-trajectory", "diagnosis", "time-to-equilibrium")
 """Figures of what a user gives: they are drawn by other commands than `figures`."""
