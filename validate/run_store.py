@@ -54,6 +54,7 @@ class RunStore:
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         self.folder = default_folder() if folder is None else Path(folder).absolute()
         self._asked: set[str] = set()
+        self._found: set[str] = set()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             _try_writing(self.folder)
@@ -69,6 +70,11 @@ class RunStore:
     def n_kept(self) -> int:
         """Number of runs among those that this store was asked for that are now in the folder."""
         return sum(_path(self.folder, key).is_file() for key in self._asked)
+
+    @property
+    def n_new(self) -> int:
+        """Number of runs among those that were not there, or not usable, when they were asked for."""
+        return sum(_path(self.folder, key).is_file() for key in self._asked - self._found)
 
     def fetch(self, header: Mapping[str, Any], home: str) -> Any:
         """Return the kept result of a run.
@@ -92,6 +98,7 @@ class RunStore:
         found, value = unpack(content, home)
         if found != dict(header):
             raise DataError("it was made by another version of the code, of NumPy or of SciPy")
+        self._found.add(header["key"])
         return value
 
 

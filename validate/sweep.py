@@ -11,15 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import joblib
-
 from ..errors import DataError, InvalidInput, JobError, OutputError, StoreWarning, WeightDecayError, check_count
+from .cluster import cluster_in_use
 from .datasets import Dataset
 from .record import TrainingRecord
 from .result_files import pack, unpack
 from .run_store import RunStore, identity, store_in_use, write
 from .training_jobs import Ensemble, Run
-from .workers import results
+from .workers import n_available, results
 
 __all__ = ["Ensemble", "Job", "Run", "compute_all", "train_all"]
 
@@ -93,15 +92,19 @@ def compute_all(
     _warn(plan.unkept for plan in plans)
     found = {} if store is None else _kept(plans, store)
     missing = [number for number in range(len(jobs)) if number not in found]
+    elsewhere = cluster_in_use() is not None
     names = [_name(jobs[number], number, len(jobs)) for number in missing]
-    calls = [(jobs[number], data, plans[number], name) for number, name in zip(missing, names, strict=True)]
-    n_processes = joblib.effective_n_jobs(-1) if n_jobs is None else check_count("n_jobs", n_jobs)
+    calls = [(jobs[number], data, plans[number], name, elsewhere) for number, name in zip(missing, names, strict=True)]
+    n_processes = n_available() if n_jobs is None else check_count("n_jobs", n_jobs)
     if progress is not None:
         progress(len(found), len(jobs), what)
     problems: set[str] = set()
-    with closing(results(_do, calls, names, max(1, min(n_processes, len(calls))))) as done:
+    n_processes = max(1, min(n_processes, len(calls)))
+    with closing(results(_do, calls, names, n_processes, shared=(data,))) as done:
         for place, (result, problem) in done:
             plan = plans[missing[place]]
+            if elsewhere and store is not None and isinstance(result, bytes):
+                problem = _written(plan, result)
             found[missing[place]] = unpack(result, plan.home)[1] if isinstance(result, bytes) else result
             _warn({problem} - problems)
             problems.add(problem)
@@ -156,8 +159,11 @@ def _warn(sentences: Iterable[str]) -> None:
             warnings.warn(sentence, StoreWarning, stacklevel=4)
 
 
-def _do(job: Job[Any], data: Dataset, plan: _Plan, name: str) -> tuple[Any, str]:
-    """Do a job and keep its result; return the content of its file, or the bare result, and what went wrong."""
+def _do(job: Job[Any], data: Dataset, plan: _Plan, name: str, elsewhere: bool) -> tuple[Any, str]:
+    """Do a job and keep its result; return the content of its file, or the bare result, and what went wrong.
+
+    On a cluster (`elsewhere`) it is the one who asked for it that keeps it.
+    """
     try:
         result = job.start(data)
     except WeightDecayError as problem:
@@ -169,12 +175,17 @@ def _do(job: Job[Any], data: Dataset, plan: _Plan, name: str) -> tuple[Any, str]
         content = pack(result, plan.header or {}, plan.home)
     except InvalidInput as problem:
         return result, f"a finished run is not kept: {problem}" if plan.header else ""
+    return content, "" if elsewhere else _written(plan, content)
+
+
+def _written(plan: _Plan, content: bytes) -> str:
+    """Keep a result if there is a store; return what went wrong."""
     if plan.folder is not None and plan.header is not None:
         try:
             write(plan.folder, plan.header["key"], content)
         except OutputError as problem:
-            return content, str(problem)
-    return content, ""
+            return str(problem)
+    return ""
 
 
 def _name(job: Job[Any], number: int, n_jobs: int) -> str:

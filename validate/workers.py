@@ -6,6 +6,7 @@ import os
 import re
 import threading
 import time
+import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -15,15 +16,27 @@ import joblib
 from joblib.externals.loky import ProcessPoolExecutor
 
 from ..errors import JobError
+from .cluster import cluster_in_use
 
-__all__ = ["results"]
+__all__ = ["n_available", "results"]
 
 _WATCH = "ends with the parent process"
+_DEATHS_ON_CLUSTER = ("KilledWorker", "FutureCancelledError", "FutureLostError")  # of distributed, which may be absent
 Calls = dict[int, tuple[Any, ...]]
 
 
+def n_available() -> int:
+    """Return the number of processes that can work at a time, here or on the cluster in use."""
+    client = cluster_in_use()
+    return int(joblib.cpu_count()) if client is None else sum(client.nthreads().values())
+
+
 def results(
-    function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], names: Sequence[str], n_processes: int
+    function: Callable[..., Any],
+    calls: Sequence[tuple[Any, ...]],
+    names: Sequence[str],
+    n_processes: int,
+    shared: Sequence[Any] = (),
 ) -> Generator[tuple[int, Any], None, None]:
     """Yield number and result of each call, in the order in which they finish.
 
@@ -36,7 +49,9 @@ def results(
     names : sequence of str
         What an error calls each of them.
     n_processes : int
-        Number of processes; 1 calls in this one.
+        Number of processes; 1 calls in this one, unless there is a cluster.
+    shared : sequence, optional
+        Large arguments that many calls have: they travel to each worker of a cluster once.
 
     Raises
     ------
@@ -47,32 +62,49 @@ def results(
     Notes
     -----
     When a process dies, joblib's pool is lost with all that was under way, and nothing tells who did it. What had not
-    finished is then called again, in processes that have one call each.
+    finished is then called again, in processes that have one call each; on a cluster, as tasks of their own.
     """
     if not calls:
         return
     left: Calls = dict(enumerate(calls))
-    parallel = joblib.Parallel(n_jobs=n_processes, return_as="generator_unordered")
+    parallel = _parallel(n_processes, shared)
     finished = parallel(
-        joblib.delayed(_call)(os.getpid(), number, function, *call) for number, call in enumerate(calls)
+        joblib.delayed(_call)(os.getpid(), number, function, *call) for number, call in left.copy().items()
     )
     try:
         for number, result in finished:
             del left[number]
             yield number, result
         return
-    except BrokenProcessPool:
-        pass
+    except Exception as problem:
+        if not _is_death(problem):
+            raise
     finally:
         finished.close()
     died: dict[int, str] = {}
-    yield from _one_by_one(function, left, n_processes, died)
+    again = (
+        _one_by_one(function, left, n_processes, died) if cluster_in_use() is None else _as_tasks(function, left, died)
+    )
+    yield from again
     if died:
         told = "; ".join(f"{names[number]}{how}" for number, how in sorted(died.items()))
         raise JobError(
             f"a process died twice in the same run: {told}; every other run is finished. Where memory is short, use "
             "fewer processes; to see what happens, run it with one"
         )
+
+
+def _parallel(n_processes: int, shared: Sequence[Any]) -> joblib.Parallel:
+    client = cluster_in_use()
+    if client is None:
+        return joblib.Parallel(n_jobs=n_processes, return_as="generator_unordered")
+    with joblib.parallel_config("dask", client=client, scatter=list(shared)):
+        return joblib.Parallel(n_jobs=n_processes, return_as="generator_unordered")
+
+
+def _is_death(problem: BaseException | None) -> bool:
+    """Tell whether an exception says that a process died: of joblib here, of dask on a cluster."""
+    return isinstance(problem, BrokenProcessPool) or type(problem).__name__ in _DEATHS_ON_CLUSTER
 
 
 def _call(parent: int, number: int, function: Callable[..., Any], *call: Any) -> tuple[int, Any]:
@@ -104,7 +136,7 @@ def _one_by_one(
             for future in wait(busy, return_when=FIRST_COMPLETED).done:
                 executor, number = busy.pop(future)
                 problem = future.exception()
-                if isinstance(problem, BrokenProcessPool):
+                if _is_death(problem):
                     executor.shutdown(kill_workers=True)
                     found = re.search(r"exit codes? of the workers? (?:are|is) \{(.+?)\}", str(problem))
                     died[number] = f" (it ended with {found[1]})" if found else ""
@@ -114,3 +146,21 @@ def _one_by_one(
     finally:
         for executor in [*idle, *(executor for executor, _ in busy.values())]:
             executor.shutdown(kill_workers=True)
+
+
+def _as_tasks(function: Callable[..., Any], left: Calls, died: dict[int, str]) -> Iterator[tuple[int, Any]]:
+    """Make calls on the cluster one after the other; dask gives each to another worker when one dies, a few times."""
+    client = cluster_in_use()
+    for number, call in left.items():
+        with warnings.catch_warnings():
+            # dask advises to lay large data out on workers first, but the worker that has them may be the next to die
+            warnings.simplefilter("ignore", UserWarning)
+            task = client.submit(_call, os.getpid(), number, function, *call, pure=False)
+        try:
+            result = task.result()
+        except Exception as problem:
+            if not _is_death(problem):
+                raise
+            died[number] = " (on the cluster)"
+        else:
+            yield result
