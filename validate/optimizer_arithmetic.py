@@ -68,7 +68,7 @@ class Part:
             found: list[Any] = mine[:, 0].tolist()
         else:
             found = list(mine.astype(self.array.dtype)[:, :, None])
-        unused = np.isnan(mine).all(axis=1)
+        unused = np.asarray(np.isnan(mine).all(axis=1))
         self.table[name] = [None if skip else each for each, skip in zip(found, unused.tolist(), strict=True)]
 
 

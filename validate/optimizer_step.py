@@ -128,7 +128,7 @@ class OptimizerWorkspace(Workspace):
         return self._take
 
     def _prepare_products(self, arithmetic: Momentum, block: int) -> None:
-        """Prepare the products that add the first layer's gradient to where it goes, in place, and what goes with them."""
+        """Prepare the products that add the first layer's gradient to where it goes, in place."""
         n_in, width = self.config.layers[:2]
         rows, parts = self.n_runs * width, self.parts[0]
         wide = arithmetic.targets[0].reshape(rows, n_in)
