@@ -159,7 +159,7 @@ def run(
     return Report(
         experiment="relaxation",
         comparisons=tuple(comparisons),
-        curves=tuple(curves),
+        curves=(*curves, *_ratios(comparisons)),
         provenance=provenance(
             experiment="relaxation",
             scale=scale,
@@ -341,6 +341,32 @@ def _compared(momentum: float, results: list[dict[str, Array]], layer: int) -> l
             unit="steps",
         ),
     ]
+
+
+def _ratios(comparisons: list[Comparison]) -> list[Curve]:
+    """Return measured over predicted time constants: SGD after kick and drop, then heavy ball."""
+    curves = []
+    for layer in ("hidden", "output"):
+        found = [
+            next(one for one in comparisons if one.key == f"{cause} {NAMES[momentum]}, {layer} layer")
+            for momentum in MOMENTA
+            for cause in ("kick", "drop")
+        ]
+        curves.append(
+            Curve(
+                name=layer,
+                panel="time constants",
+                kind="experiment",
+                x=np.arange(len(found), dtype=float),
+                y=np.array([one.ratio for one in found]),
+                x_name="SGD after kick, drop; heavy ball after kick, drop",
+                x_unit="1",
+                y_name="measured over predicted time constant",
+                y_unit="1",
+                standard_error=np.array([(one.standard_error or np.nan) / one.predicted for one in found]),
+            )
+        )
+    return curves
 
 
 def _curves(momentum: float, results: list[dict[str, Array]], layer: int) -> list[Curve]:
