@@ -13,13 +13,14 @@ from html import escape
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context, style
+from matplotlib import rc_context, rcParams, style
 from matplotlib.backends import backend_mixed, backend_pdf
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from ..errors import check_choice
+from ..errors import OutputError, check_choice
 from ..validate import Report
 from .catalogue import module
 from .drawing import place_labels
@@ -41,8 +42,20 @@ def figure_style(figure_id: str) -> Iterator[None]:
     ----------
     figure_id : str
         Name of the figure, from which SVG makes its identifiers.
+
+    Raises
+    ------
+    OutputError
+        If the style's font is not there: another one would change every place in the picture.
     """
     with style.context(["default", "weightdecay.figures.report"]), rc_context({"svg.hashsalt": figure_id}):
+        font = rcParams["font.sans-serif"][0]
+        try:
+            findfont(font, fallback_to_default=False)
+        except ValueError:
+            raise OutputError(
+                f"the font {font}, which comes with Matplotlib, cannot be found; install Matplotlib again"
+            ) from None
         yield
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from weightdecay import figures, validate
 from weightdecay.errors import DataError, InvalidInput, OutputError
-from weightdecay.figures import bundle
+from weightdecay.figures import bundle, pictures
 from weightdecay.validate import Dataset, Part
 
 ID = "founding-question"
@@ -98,6 +98,16 @@ def test_the_three_pictures_have_the_width_asked_for(report, tmp_path, width, mi
     read = read_back(tmp_path)
     assert contents(tmp_path) == figures.redraw(read, ID)
     assert (width == "full") == ("--width" not in read.provenance["command"])
+
+
+def test_a_missing_font_is_one_sentence_and_older_files_stay(report, folder, copy, monkeypatch):
+    def none(*_, **__):
+        raise ValueError
+
+    monkeypatch.setattr(pictures, "findfont", none)
+    with pytest.raises(OutputError, match="the font .* cannot be found; install Matplotlib again"):
+        figures.save(report, ID, copy)
+    assert contents(folder) == contents(copy)
 
 
 def test_an_unknown_width_is_answered_before_anything_is_written(report, tmp_path):
