@@ -297,14 +297,15 @@ def _white(case: Case, record: TrainingRecord, layer: int, rates: dict[str, floa
 
 
 def _size(case: Case, record: TrainingRecord, layer: int, rates: dict[str, float]) -> Array:
-    """Return the squared norm of each neuron that the power of its gradients pays for."""
+    """Return the squared norm of each neuron that the power of its gradients pays for; of those that are dead, any number."""
+    alive = _living(record, layer)
     if isinstance(case.optimizer, SGD) and case.optimizer.momentum:
-        power = record.neuron_motion["measured_power"][layer][-1]
+        power = np.where(alive, record.neuron_motion["measured_power"][layer][-1], 1.0)
         size = derive("heavy-ball-measured-power").numeric(
             "norm_squared_stationary", measured_power=power, momentum=case.optimizer.momentum, **rates
         )
     else:
-        power = record.neuron_motion["gradient_power"][layer][-1]
+        power = np.where(alive, record.neuron_motion["gradient_power"][layer][-1], 1.0)
         size = derive("update-balance").numeric(
             "norm_squared_stationary", update_power=power, overlap=np.zeros_like(power), **rates
         )
