@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from ..validate import Curve, Report, run
 from .captions import percent
-from .drawing import BLACK, BLUE, GREEN, VERMILLION, Look, draw_curves, label_panel, narrow, plain_ticks
+from .drawing import BLACK, BLUE, GREEN, VERMILLION, Look, _ink, draw_curves, label_panel, narrow, plain_ticks
 
 __all__ = ["ALT", "CAPTION", "EXPERIMENT", "ID", "REFERENCES", "TITLE", "compute", "draw", "facts"]
 
@@ -144,14 +144,14 @@ def _name(
         place = int(np.argmin(np.abs(curve.x - at)))
         drawn.append(
             axes.annotate(
-                f"{words}; line: predicted" if name == "linear" else words,
+                f"{words}; line: predicted" if name == "linear" and axes.get_yscale() == "log" else words,
                 (float(curve.x[place]), float(curve.y[place])),
                 xytext=(right, up),
                 textcoords="offset points",
                 ha="left" if right > 0 else "right",
                 va="bottom" if up > 0 else "center",
                 fontsize=6.5,
-                color=colour,
+                color=_ink(colour),
             )
         )
     return drawn

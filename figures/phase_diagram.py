@@ -19,7 +19,7 @@ from ..simulate import homogeneous_layers, solve
 from ..theory import derive
 from ..validate import Comparison, Curve, Report, provenance
 from .captions import number, percent
-from .drawing import BLACK, BLUE, VERMILLION, Look, draw_curves, label_panel, narrow
+from .drawing import BLACK, BLUE, VERMILLION, Look, draw_curves, narrow
 
 __all__ = ["ALT", "CAPTION", "EXPERIMENT", "ID", "REFERENCES", "TITLE", "compute", "draw", "facts"]
 
@@ -175,26 +175,21 @@ def draw(report: Report, figure: Figure) -> list[Artist]:
     axes = figure.subplots()
     curves = {curve.name: curve for curve in report.curves}
     fold, equal = curves[FOLD], curves[JUMP]
-    axes.set_xlim(1.8, DEPTHS[-1] + 0.2)
+    axes.set_xlim(DEPTHS[0], DEPTHS[-1])
     axes.set_ylim(0, 0.6)
-    axes.fill_between(fold.x, fold.y, 0.6, color="0.9", linewidth=0, zorder=0)
+    axes.fill_between(fold.x, fold.y, 0.6, color="0.92", linewidth=0, zorder=0)
     axes.fill_between(fold.x, equal.y, fold.y, color=BLUE, alpha=0.15, linewidth=0, zorder=0)
     looks = {FOLD: Look(BLUE), JUMP: Look(BLACK, dashes=(0, (4, 2))), SIMULATED: Look(VERMILLION)}
     artists = draw_curves(axes, list(curves.values()), looks)
+    artists[2].set_clip_on(False)
     middle = (DEPTHS[0] + DEPTHS[-1]) / 2
-    where = int(np.argmin(np.abs(fold.x - 6.5)))
+    inside = float(fold.y[-1] + equal.y[-1]) / 2
     for words, x, y in (
         ("all weights vanish", middle, 0.45),
-        ("weights survive", middle, 0.1),
-        ("weights stay, though zero is better", float(fold.x[where]), float(fold.y[where]) + 0.045),
+        ("weights stay, though zero is better", 6.3, inside + 0.02),
+        ("weights survive", middle, 0.07),
     ):
         artists.append(axes.text(x, y, words, ha="center", va="center", fontsize=6.5))
-    axes.annotate(
-        "",
-        (float(fold.x[where]), float(fold.y[where] + equal.y[where]) / 2),
-        xytext=(float(fold.x[where]), float(fold.y[where]) + 0.035),
-        arrowprops={"arrowstyle": "->", "linewidth": 0.7, "color": BLACK},
-    )
     artists.append(
         axes.annotate(
             f"continuous at {number(told['two'], 2)}",
@@ -208,5 +203,5 @@ def draw(report: Report, figure: Figure) -> list[Artist]:
     axes.set_xticks(range(DEPTHS[0], DEPTHS[-1] + 1))
     axes.set_xlabel("layers of weights")
     axes.set_ylabel("weight decay / margin^(2/depth)")
-    label_panel(axes, "a", f"Deeper networks survive less decay; simulated within {percent(told['worst'], 1)}")
+    axes.set_title(f"Simulated layers collapse within {percent(told['worst'], 1)} of theory", pad=5)
     return artists
