@@ -29,7 +29,8 @@ errors; line, exp(−t/T), T = {{ constants.SGD | number(4) }} steps with SGD an
 {{ constants["heavy ball"] | number(4) }} with heavy ball from the hyperparameters alone
 [@vanlaarhoven2017] [@wan2020]. It leaves that line where the gradients at unit norm answer to the kick, since longer
 weights turn more slowly; heavy ball begins late, with an empty buffer. (c) Time constants at the drive that there was,
-after the kick and after the learning rate dropped by {{ drop | given }}, over those of the theory: within {{ worst | percent }}
+after the kick and after the learning rate dropped by {{ drop | given }}, over those of the theory: within
+{{ worst | percent }}
 (shaded, the tolerance of {{ tolerance | percent(1) }}).
 """
 

@@ -36,12 +36,12 @@ HIDDEN, BATCH_SIZE = 16, 50
 JUDGED_DECAY, OTHERS_DECAY = 2e-3, 1e-2
 """Decay in one memory of the momentum, lr * weight_decay / (1 - momentum), of the judged cases, and decay per step of
 the others: slow enough that the networks learn, fast enough for many memories of the norm in a run."""
-BURN_IN, WINDOW = 10, {"quick": (40, 40), "full": (100, 120)}
+BURN_IN, WINDOW = 10, {"quick": (40, 40), "full": (80, 60)}
 """In units of one over that decay: before measuring, and the window, of the judged cases and of the others. After ten
 the start has left exp(-20) of a squared norm."""
 CUT_OFF = 6
 """The autocovariances are summed to so many times 1/(lr*weight_decay): what is left out has a weight below exp(-6)."""
-N_SEEDS = {"quick": (2, 1), "full": (4, 3)}
+N_SEEDS = {"quick": (2, 1), "full": (3, 2)}
 EXACT, IDENTITY = 0.005, 0.03
 """Tolerances. Rotation under SGD is exact for a stationary norm, which a finite window is up to its drift. The identity
 is one of means over an infinite run; the window has a few tens of memories, and its cut-off leaves out exp(-6)."""
