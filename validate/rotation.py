@@ -297,7 +297,7 @@ def _white(case: Case, record: TrainingRecord, layer: int, rates: dict[str, floa
 
 
 def _size(case: Case, record: TrainingRecord, layer: int, rates: dict[str, float]) -> Array:
-    """Return the squared norm of each neuron that the power of its gradients pays for; of those that are dead, any number."""
+    """Return the squared norm of each neuron that the power of its gradients pays for; any number for a dead one."""
     alive = _living(record, layer)
     if isinstance(case.optimizer, SGD) and case.optimizer.momentum:
         power = np.where(alive, record.neuron_motion["measured_power"][layer][-1], 1.0)
