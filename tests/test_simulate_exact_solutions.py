@@ -20,6 +20,7 @@ from weightdecay.simulate import (
     scale_invariant_norm,
     solve,
 )
+from weightdecay.theory import derive
 
 ODE_METHODS = ("RK23", "RK45", "DOP853", "LSODA", "Radau", "BDF")
 FOUNDING = {"lr": 0.1, "weight_decay": 1e-4, "n_steps": 150_000}
@@ -53,6 +54,20 @@ STOCHASTIC = {
     "geometric Brownian motion": geometric_brownian_motion(growth=-1.0, volatility=0.5, y0=1.0, t_span=(0, 1)),
     "norm under isotropic noise": isotropic_noise_norm(
         lr=0.1, weight_decay=0.5, noise_variance=2.0, n_weights=30, norm_squared_start=9.0, time=1.0
+    ),
+}
+
+
+CURVATURE, WEIGHT_DECAY, LR = np.array([1.0, 3.0]), 0.2, 0.1
+NOISE = np.array([[1.0, 0.6], [0.6, 2.0]])  # covariance of the gradient noise in the directions of the curvature
+FACTOR = math.sqrt(LR) * np.linalg.cholesky(NOISE)
+
+SEVERAL = {
+    "weights in a quadratic loss with correlated noise": Problem(
+        lambda _t, y: -(CURVATURE + WEIGHT_DECAY) * y,
+        lambda _t, y: np.broadcast_to(FACTOR, (len(y), 2, 2)),
+        y0=[1.0, -0.5],
+        t_span=(0, 1),
     ),
 }
 
@@ -95,11 +110,34 @@ def agrees_with_the_law(problem, method):
         assert np.abs(solution.y[:, 0] - along).mean() < {"euler": 0.03, "milstein": 0.01, "srk15": 0.001}[method]
 
 
+def agrees_with_mean_and_covariance(problem, method):
+    n_paths, n_steps = 20_000, 100
+    solution = solve(problem, method=method, n_paths=n_paths, dt=1 / n_steps, rng=1)
+    assert (n_paths, 1, 2) == solution.y.shape
+    y = solution.y[:, 0]
+    mean = np.array([1.0, -0.5]) * np.exp(-(CURVATURE + WEIGHT_DECAY))
+    covariance = derive("ornstein-uhlenbeck-covariance").numeric(
+        "covariance",
+        lr=LR,
+        noise_covariance=NOISE,
+        curvature=CURVATURE[:, None],
+        curvature_other=CURVATURE,
+        weight_decay=WEIGHT_DECAY,
+        covariance_start=0.0,
+        time=1.0,
+    )
+    bias = 3 / n_steps * (1 + CURVATURE.max())  # weak order 1 with rates up to 3.2
+    assert mean == pytest.approx(y.mean(axis=0), abs=4 * math.sqrt(covariance.max() / n_paths) + bias * 0.1)
+    error = np.sqrt((np.outer(np.diag(covariance), np.diag(covariance)) + covariance**2) / n_paths)
+    assert np.all(np.abs(np.cov(y.T) - covariance) < 4 * error + bias * np.abs(covariance))
+
+
 CASES = [
     pytest.param(check, problem, method, id=f"{method} on {name}")
     for problems, methods, check in (
         (ORDINARY, ODE_METHODS, agrees_with_the_exact_solution),
         (STOCHASTIC, (*SCHEMES, "exact"), agrees_with_the_law),
+        (SEVERAL, ("euler",), agrees_with_mean_and_covariance),
     )
     for name, problem in problems.items()
     for method in methods
