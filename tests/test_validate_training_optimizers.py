@@ -1,9 +1,11 @@
 """Every optimizer trains as its textbook rule says, step by step, with every option of the trainer."""
 
+import copy
+
 import numpy as np
 import pytest
 
-from weightdecay.errors import InvalidInput
+from weightdecay.errors import DivergenceError, InvalidInput
 from weightdecay.simulate import Cosine, Step
 from weightdecay.validate import (
     Dataset,
@@ -16,6 +18,7 @@ from weightdecay.validate import (
     compute_all,
     train,
     train_ensemble,
+    training,
 )
 from weightdecay.validate.optimizers import SGD, Adam, Lion, Muon, RMSprop, SignSGD
 
@@ -189,3 +192,165 @@ def test_networks_that_cannot_be_started_from_are_refused(small_data):
     bent = Mlp(network.weights, (np.ones(6), np.zeros(10)), "tanh")
     with pytest.raises(InvalidInput, match="has biases, but the configuration says biases=False"):
         train(config(biases=False), small_data, rng=0, initial=bent)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        SGD(),
+        SGD(momentum=0.9, coupling="decoupled"),
+        SGD(momentum=0.9, nesterov=True, coupling="decoupled"),
+        RMSprop(coupling="decoupled"),
+        Adam(coupling="decoupled"),
+        SignSGD(coupling="decoupled"),
+        SignSGD(momentum=0.9, coupling="decoupled"),
+        Lion(),
+        Muon(),
+        Muon(newton_schulz_steps=5),
+    ],
+    ids=told,
+)
+def test_weights_of_dead_pixels_decay_exactly(small_data, optimizer, dtype):
+    chosen = config(optimizer=optimizer, dtype=dtype, lr=0.01, weight_decay=1e-3, epochs=30)
+    record = train(chosen, small_data, rng=0, record=Recording(pulls=False, evaluate=()))
+    expected = record.dead_norm_squared[0] * (1 - 1e-5) ** (2 * record.steps)
+    np.testing.assert_allclose(record.dead_norm_squared, expected, rtol=1e-12)
+    live = np.delete(record.final.weights[0], small_data.dead_pixels, axis=1)
+    assert not np.allclose(live, np.delete(record.initial.weights[0], small_data.dead_pixels, axis=1), rtol=1e-3)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_weights_of_dead_pixels_decay_in_the_slow_mode_of_coupled_momentum(small_data, nesterov):
+    optimizer = SGD(momentum=0.9, nesterov=nesterov)
+    chosen = config(optimizer=optimizer, dtype="float32", lr=0.01, weight_decay=1e-3, epochs=200)
+    record = train(chosen, small_data, rng=0, record=Recording(pulls=False, evaluate=()))
+    rule, weight, state, expected = optimizer.rule(0.01, 1e-3), np.ones(1), (), [1.0]
+    for _ in range(record.steps[-1]):
+        weight, state = rule.step(weight, np.zeros(1), state)
+        expected.append(weight[0] ** 2)
+    decayed, expected = record.dead_norm_squared / record.dead_norm_squared[0], np.array(expected)[record.steps]
+    assert decayed[-1] < 0.87
+    np.testing.assert_allclose(decayed, expected, rtol=1e-6)  # rounded while the buffer fills
+    np.testing.assert_allclose(decayed[100:] / decayed[100], expected[100:] / expected[100], rtol=1e-9)  # never later
+
+
+def test_coupled_decay_moves_dead_weights_as_adam_rescales_it(small_data):
+    chosen = config(optimizer=Adam(), lr=0.01, weight_decay=1e-3, epochs=5)
+    record = train(chosen, small_data, rng=0)
+    dead = [record.initial.weights[0][:, small_data.dead_pixels], record.final.weights[0][:, small_data.dead_pixels]]
+    rule, weight, state = Adam().rule(0.01, 1e-3), dead[0], ()
+    for _ in range(record.steps[-1]):
+        weight, state = rule.step(weight, np.zeros_like(weight), state)
+    np.testing.assert_allclose(dead[1], weight, rtol=1e-9)
+    assert np.all(np.abs(dead[1] - dead[0])[np.abs(dead[0]) > 0.2] > 0.1)  # steps of lr, however small the decay
+
+
+PAIRS = [
+    (SGD(momentum=0.9), SGD(momentum=0.5, dampening=0.1)),
+    (SGD(), SGD(momentum=0.95)),
+    (RMSprop(), RMSprop(smoothing=0.9, eps=1e-4)),
+    (Adam(), Adam(beta1=0.5, beta2=0.9, eps=1e-3)),
+    (SignSGD(), SignSGD(momentum=0.7)),
+    (Lion(), Lion(beta1=0.1, beta2=0.0)),
+    (Muon(newton_schulz_steps=3), Muon(momentum=0.0, newton_schulz_steps=3)),
+]
+
+
+@pytest.mark.parametrize("layers", [(12, 6, 10), (12, 450, 10)], ids=["stepped together", "stepped run by run"])
+@pytest.mark.parametrize("batches", ["own", "shared"])
+@pytest.mark.parametrize("optimizers", PAIRS, ids=lambda pair: told(pair[1]))
+def test_an_ensemble_over_hyperparameters_is_its_runs_one_by_one(small_data, optimizers, batches, layers):
+    configs = [
+        config(optimizer=optimizer, lr=lr, weight_decay=decay, initialization=start, layers=layers, epochs=2)
+        for optimizer, lr, decay, start in zip(
+            (optimizers[0], *optimizers), (0.01, 0.02, 0.03), (0.1, 0.4, 0.2), ("fan_in", 0.3, 0.6), strict=True
+        )
+    ]
+    together = train_ensemble(configs, small_data, rng=5, batches=batches)
+    rng = np.random.default_rng(5)
+    streams = rng.spawn(3)
+    shared = rng.spawn(1)[0]
+    for chosen, stream, found in zip(configs, streams, together, strict=True):
+        weights, order = stream.spawn(2)
+        networks, _ = textbook(chosen, small_data, weights, copy.deepcopy(shared) if batches == "shared" else order)
+        assert_same_network(networks[-1], found.final, rtol=1e-8)
+
+
+def test_a_large_ensemble_trains_in_blocks_and_stays_the_same(small_data, monkeypatch):
+    configs = [config(optimizer=SGD(momentum=0.9), weight_decay=decay) for decay in (0.1, 0.2, 0.3, 0.4, 0.5)]
+    whole = {batches: train_ensemble(configs, small_data, rng=0, batches=batches) for batches in ("own", "shared")}
+    told = []
+    monkeypatch.setattr(training, "_BLOCK_WEIGHTS", 2 * (12 * 6 + 60))
+    for batches, expected in whole.items():
+        told.clear()
+        found = train_ensemble(
+            configs, small_data, rng=0, batches=batches, progress=lambda *progress: told.append(progress)
+        )
+        for a, b in zip(expected, found, strict=True):
+            assert_same_network(a.final, b.final, rtol=1e-12)
+            assert a.batches == b.batches
+        assert told[-1] == (36, 36, "training")
+        assert [progress[0] for progress in told] == list(range(4, 37, 4))
+
+
+@pytest.mark.parametrize("optimizer", [SGD(momentum=0.9), Adam(), Muon(newton_schulz_steps=5)], ids=told)
+def test_a_run_that_diverges_is_marked_and_the_others_go_on(small_data, optimizer):
+    options = {"optimizer": optimizer, "activation": "relu", "output": "linear", "dtype": "float32", "epochs": 6}
+    record = Recording(evaluate=(), motion=True, every_step_norms=True, autocovariance_lags=3)
+    configs = [config(lr=lr, weight_decay=0.0, **options) for lr in (1e-3, 1e30)]
+    healthy, lost = train_ensemble(configs, small_data, rng=0, record=record, batches="shared")
+    (alone,) = train_ensemble(configs[:1], small_data, rng=0, record=record)
+    assert healthy.diverged is None
+    assert lost.diverged is not None
+    step, layer = lost.diverged
+    assert 1 <= step <= 3
+    assert layer in (1, 2)
+    assert np.isfinite(healthy.motion["update_power"][1:]).all()
+    assert healthy.autocovariance_steps == alone.autocovariance_steps == 24
+    assert healthy.step_norm_squared.shape == (25, 2)
+    with pytest.raises(DivergenceError, match=rf"diverged at step {step} .*optimizer={type(optimizer).__name__}"):
+        train(configs[1], small_data, rng=np.random.default_rng(0).spawn(2)[1])
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"optimizer": Adam()}, r"must agree in optimizer, but have \['Adam', 'SGD'\]"),
+        ({"optimizer": SGD(momentum=0.9, coupling="decoupled")}, r"must agree in optimizer.coupling"),
+        ({"optimizer": SGD(momentum=0.9, nesterov=True)}, r"must agree in optimizer.nesterov"),
+        ({"normalized": True}, r"must agree in normalized"),
+        ({"sampling": "with_replacement"}, r"must agree in sampling"),
+    ],
+)
+def test_configurations_that_cannot_train_together_are_refused(small_data, other, message):
+    with pytest.raises(InvalidInput, match=message):
+        train_ensemble([config(), config(**other)], small_data, rng=0)
+
+
+def test_examples_drawn_with_replacement_come_again():
+    seen = []
+    for sampling in ("reshuffled", "with_replacement"):
+        order = training._order(np.random.default_rng(0), 1000, sampling)
+        assert order.shape == (1000,)
+        seen.append(len(set(order.tolist())))
+    assert seen[0] == 1000
+    assert 600 < seen[1] < 665  # 1 - 1/e of them
+
+
+def test_gradients_of_normalized_neurons_are_perpendicular_and_fall_with_the_norm(small_data):
+    chosen = config(normalized=True, activation="relu", optimizer=SGD(momentum=0.9), epochs=1)
+    record = Recording(evaluate=(), motion=True, every_step_motion=True)
+    small, large = (
+        train(chosen, small_data, rng=0, initial=network, record=record).step_neuron_motion
+        for network in (Mlp.initialize(chosen, 1), scaled(Mlp.initialize(chosen, 1), 5.0))
+    )
+    for found in (small, large):
+        pull, power, size = (found[name][0] for name in ("radial_pull", "gradient_power", "norm_squared"))
+        assert np.all(np.abs(pull) <= 1e-14 * np.sqrt(power * size) + 1e-30)
+    np.testing.assert_allclose(small["gradient_power"][0][0], 25 * large["gradient_power"][0][0], rtol=1e-10)
+
+
+def scaled(network, factor):
+    weights = (factor * network.weights[0], *network.weights[1:])
+    return Mlp(weights, network.biases, network.activation, network.output, network.normalized)
