@@ -87,8 +87,9 @@ def compute(
     check_choice("scale", scale, ("quick", "full"))
     names = ("layers of weights", "1", "weight decay / margin^(2/depth)", "1")
     depths = np.arange(DEPTHS[0], DEPTHS[-1] + 1)
+    layers = depths.astype(float)
     folds = derive(LAW).numeric("decay_fold", depth=depths, margin=1.0)
-    equal = [_equal_loss(int(depth)) for depth in depths]
+    equal = np.array([_equal_loss(int(depth)) for depth in depths])
     comparisons, places = [], []
     for done, depth in enumerate(DEPTHS):
         if progress is not None:
@@ -111,9 +112,9 @@ def compute(
     if progress is not None:
         progress(len(DEPTHS), len(DEPTHS), "depths")
     curves = (
-        Curve(FOLD, "phases", "theory", depths, folds, *names),
-        Curve(JUMP, "phases", "theory", depths, equal, *names),
-        Curve(SIMULATED, "phases", "experiment", np.array(DEPTHS), np.array(places), *names),
+        Curve(FOLD, "phases", "theory", layers, folds, *names),
+        Curve(JUMP, "phases", "theory", layers, equal, *names),
+        Curve(SIMULATED, "phases", "experiment", np.array(DEPTHS, dtype=float), np.array(places), *names),
     )
     told = {"depths": DEPTHS, "start": START, "bracket": BRACKET, "times": TIMES}
     origin = provenance(experiment=EXPERIMENT, scale=scale, seed=rng, parameters=told, data=None)

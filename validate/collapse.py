@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from ..errors import check_choice, check_positive, check_rng
 from .collapse_threshold import relu_threshold, smooth_threshold
@@ -141,12 +141,12 @@ class ReluSignal:
         return {"threshold": relu_threshold(living_examples(data), fresh_generator(self.seed))}
 
 
-def vanishing_decay(weight_decays: Sequence[float], sizes: Sequence[float]) -> float:
+def vanishing_decay(weight_decays: ArrayLike, sizes: ArrayLike) -> float:
     """Return the decay at which a size that falls continuously reaches zero.
 
     Parameters
     ----------
-    weight_decays, sizes : (n_decays,) sequence of float
+    weight_decays, sizes : (n_decays,) array_like
         Rising decays and squared norms at rest.
 
     Returns
@@ -159,11 +159,11 @@ def vanishing_decay(weight_decays: Sequence[float], sizes: Sequence[float]) -> f
     >>> round(vanishing_decay([0.92, 0.94, 0.96, 1.02], [0.08, 0.06, 0.04, 1e-9]), 12)
     1.0
     """
-    sizes = np.asarray(sizes)
-    alive = np.flatnonzero(sizes > _ALIVE * sizes[0])[-_POINTS:]
+    shares = np.asarray(sizes) / np.asarray(sizes)[0]
+    alive = np.flatnonzero(shares > _ALIVE)[-_POINTS:]
     if len(alive) < _POINTS:
         return np.nan
-    scaled = sizes[alive] / sizes[0]
+    scaled = shares[alive]
     return float(np.polynomial.Polynomial.fit(scaled, np.asarray(weight_decays)[alive], _POINTS - 1)(0.0))
 
 

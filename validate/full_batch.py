@@ -245,14 +245,16 @@ def come_to_rest(
         if here or norm**2 < _GONE:
             raise StopIteration
 
-    options = {
+    options: Any = {
         "maxiter": check_count("most_steps", most_steps),
         "maxcor": _MEMORY,
         "maxls": _LINE_SEARCH,
         "gtol": 0.0,
         "ftol": _FALL,
     }
-    scaled = minimize(objective, start / unit, jac=True, method="L-BFGS-B", callback=look, options=options).x
+    scaled: Array = minimize(  # type: ignore[call-overload]  # the stubs miss callbacks of the point alone
+        objective, start / unit, jac=True, method="L-BFGS-B", callback=look, options=options
+    ).x
     objective(scaled)
     flat = unit * scaled
     found = tuple(layers_of(flat))
