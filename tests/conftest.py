@@ -1,7 +1,9 @@
 """What all tests share: a profile for property tests, and the condition of those that need rivals as oracles."""
 
+import os
 from importlib.util import find_spec
 
+import matplotlib
 import pytest
 from hypothesis import settings
 
@@ -9,6 +11,15 @@ settings.register_profile("weightdecay", deadline=None)  # a busy machine is no 
 settings.load_profile("weightdecay")
 
 PEERS = ("torch", "sklearn")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_runs_in_the_users_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        if "MPLCONFIGDIR" not in os.environ:
+            patch.setenv("MPLCONFIGDIR", matplotlib.get_cachedir())  # its list of fonts takes long to make
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,6 +1,7 @@
 """What the commands answer, with which exit code, and what they write."""
 
 import json
+import os
 import re
 import sys
 
@@ -79,6 +80,67 @@ def test_the_version_is_printed():
     assert re.fullmatch(r"weightdecay \d+\.\d+\.\d+\n", run("--version").output)
 
 
+# finished runs
+
+
+def test_finished_runs_are_kept_told_and_used(data, tmp_path):
+    given = ("validate", "founding-question", *QUICK, "--data", data, "--cache", str(tmp_path / "runs"), "--json")
+    first, second = run(*given), run(*given)
+    n_kept = len(list((tmp_path / "runs").iterdir()))
+    assert f"Note: {n_kept} finished runs are kept in {tmp_path}/runs; --no-cache keeps none.\n" == first.stderr
+    assert ("", first.stdout) == (second.stderr, second.stdout)
+    assert n_kept > 4
+
+
+def test_no_cache_keeps_nothing(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    done = run("validate", "founding-question", *QUICK, "--data", data, "--no-cache")
+    assert ("", False) == (done.stderr, (tmp_path / "cache").exists())
+
+
+def test_a_damaged_run_is_told_in_one_line_and_made_again(data, tmp_path):
+    given = ("validate", "founding-question", *QUICK, "--data", data, "--cache", str(tmp_path), "--json")
+    first = run(*given)
+    damaged = min(tmp_path.iterdir())
+    damaged.write_bytes(damaged.read_bytes()[:-100])
+    second = run(*given)
+    assert first.stdout == second.stdout
+    assert [
+        f"Note: 1 kept run is made again, of {tmp_path}: its checksum is wrong.",
+        f"Note: 1 finished run is kept in {tmp_path}; --no-cache keeps none.",
+    ] == second.stderr.splitlines()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs a folder that cannot be made")
+def test_a_users_cache_that_cannot_be_written_to_is_a_notice(data, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
+    done = run("validate", "founding-question", *QUICK, "--data", data)
+    assert 0 == done.exit_code
+    assert re.fullmatch(r"Note: runs cannot be kept in /dev/null/weightdecay \(.*\); name .*\n", done.stderr)
+
+
+def test_an_interrupt_says_how_many_runs_are_kept(data, tmp_path, monkeypatch):
+    from weightdecay.validate import sweep
+
+    done_before = sweep._do
+
+    def interrupted(*given):
+        if len(list(tmp_path.iterdir())) == 3:
+            raise KeyboardInterrupt
+        return done_before(*given)
+
+    monkeypatch.setattr(sweep, "_do", interrupted)
+    given = ("validate", "founding-question", *QUICK, "--data", data, "--cache", str(tmp_path))
+    done = run(*given)
+    assert (
+        130,
+        f"Interrupted. 3 finished runs of it are kept in {tmp_path}; the same command goes on from there.\n",
+    ) == (done.exit_code, done.stderr)
+    monkeypatch.setattr(sweep, "_do", done_before)
+    n_runs = len(list(tmp_path.iterdir())) + int(re.search(r"Note: (\d+) finished", run(*given).stderr)[1])
+    assert n_runs == len(list(tmp_path.iterdir()))
+
+
 # figures
 
 
@@ -127,7 +189,7 @@ def test_the_recorded_command_draws_the_same_table_again(data, tmp_path):
 def test_figures_json_names_files_and_what_is_outside_its_tolerance(answer, monkeypatch, tmp_path):
     answer(INSIDE, OUTSIDE)
     monkeypatch.setattr(figures, "save", lambda _, name, folder, **__: (folder / f"{name}.pdf",))
-    done = run("figures", "--json", "--out", str(tmp_path))
+    done = run("figures", "founding-question", "--json", "--out", str(tmp_path))
     assert 0 == done.exit_code
     assert {
         "figures": [
@@ -139,13 +201,14 @@ def test_figures_json_names_files_and_what_is_outside_its_tolerance(answer, monk
             }
         ],
         "index": [str(tmp_path / "index.md"), str(tmp_path / "references.bib")],
+        "errors": {},
     } == json.loads(done.output)
 
 
 def test_a_figure_with_a_failed_comparison_is_drawn_and_names_it_in_one_line(answer, monkeypatch, tmp_path):
     answer(INSIDE, OUTSIDE)
     monkeypatch.setattr(figures, "save", lambda _, name, folder, **__: (folder / f"{name}.pdf",))
-    done = run("figures", "--out", str(tmp_path))
+    done = run("figures", "founding-question", "--out", str(tmp_path))
     assert 0 == done.exit_code
     assert "founding-question: outside tolerance: balance" == done.output.splitlines()[-2]
 
@@ -169,7 +232,7 @@ def test_the_default_folder_is_made_in_the_current_one(answer, monkeypatch, tmp_
     answer(INSIDE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(figures, "save", lambda _, name, folder, **__: (folder / f"{name}.pdf",))
-    assert 0 == run("figures").exit_code
+    assert 0 == run("figures", "founding-question").exit_code
     assert ["weightdecay-figures"] == [path.name for path in tmp_path.iterdir()]
 
 
@@ -186,13 +249,12 @@ def test_an_unwritable_folder_is_found_before_anything_is_trained(answer, tmp_pa
 
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(data, tmp_path, monkeypatch):
     import errno
-    import os
 
     def fsync(_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", fsync)
-    done = run("figures", *QUICK, "--data", data, "--out", str(tmp_path / "out"))
+    done = run("figures", *QUICK, "--data", data, "--out", str(tmp_path / "out"), "--no-cache")
     assert 2 == done.exit_code
     assert 1 == len(done.stderr.splitlines())
     assert "no space left on device" in done.stderr
@@ -231,22 +293,73 @@ def test_validate_exits_with_zero_when_every_tolerance_holds(answer):
     assert 0 == run("validate").exit_code
 
 
-def test_validate_json_is_one_object_with_a_name_and_a_list_without(answer):
+def test_validate_json_is_one_object_with_one_name_and_a_list_otherwise(answer):
     answer(INSIDE, OUTSIDE, REPORTED)
     one = run("validate", "founding-question", "--json")
     every = run("validate", "--json")
     assert (1, 1) == (one.exit_code, every.exit_code)
     told = json.loads(one.output)
     assert {"experiment", "passed", "comparisons", "curves", "provenance"} == set(told)
-    assert {"reports": [told]} == json.loads(every.output)
+    n_experiments = len(validate.experiments())
+    assert {"passed": False, "reports": [told] * n_experiments, "errors": {}} == json.loads(every.output)
     assert (None, None) == (told["comparisons"][2]["predicted"], told["comparisons"][2]["measured"])
     assert "NaN" not in one.output
+
+
+def test_validate_runs_those_named_and_sums_them_up(answer):
+    asked = answer(INSIDE, OUTSIDE, REPORTED)
+    done = run("validate", "width", "founding-question", "width")
+    assert ["width", "founding-question"] == [name for name, _ in asked]
+    assert [
+        "  FAIL  width: balance",
+        "  FAIL  founding-question: balance",
+        "2 of 2 experiments: 2 of 4 comparisons with a tolerance are inside it; 2 more are reported without one.",
+    ] == done.stdout.splitlines()[-3:]
+
+
+@pytest.mark.parametrize("command", ["validate", "figures"])
+def test_an_experiment_that_fails_is_named_and_loses_nothing_of_the_others(command, monkeypatch, tmp_path, answer):
+    answer(INSIDE)
+    first, second = ("founding-question", "width")
+
+    def instead(name, **_):
+        if name == first:
+            raise WeightDecayError("the whole sentence")
+        return report(INSIDE)
+
+    monkeypatch.setattr(validate, "run", instead)
+    monkeypatch.setattr(figures, "make", instead)
+    monkeypatch.setattr(figures, "save", lambda _, name, folder, **__: (folder / f"{name}.pdf",))
+    given = [first, second, *(["--out", str(tmp_path)] if command == "figures" else [])]
+    done = run(command, *given)
+    assert (2, f"Error: {first}: the whole sentence\n") == (done.exit_code, done.stderr)
+    if command == "validate":
+        assert "dead pixels" in done.stdout
+        assert f"  ERROR {first}: the whole sentence" == done.stdout.splitlines()[-2]
+        assert "1 of 2 experiments: 1 of 1 comparisons" in done.stdout.splitlines()[-1]
+    else:
+        assert f"{second}: {tmp_path}/{second}{{.pdf}}" == done.stdout.splitlines()[0]
+    told = json.loads(run(command, *given, "--json").stdout)
+    assert {first: "the whole sentence"} == told["errors"]
+
+
+def test_a_bug_in_one_of_several_experiments_is_shown_in_full(monkeypatch):
+    def instead(name, **_):
+        if name == "width":
+            raise ZeroDivisionError("by nothing")
+        return report(INSIDE)
+
+    monkeypatch.setattr(validate, "run", instead)
+    done = run("validate", "width", "founding-question")
+    assert 2 == done.exit_code
+    assert done.stderr.startswith("Traceback (most recent call last):")
+    assert "Error: width: ZeroDivisionError: by nothing" == done.stderr.splitlines()[-1]
 
 
 def test_validate_runs_for_real_on_a_small_data_set(data):
     done = run("validate", "founding-question", *QUICK, "--data", data, "--json")
     assert 0 == done.exit_code, done.output
-    told = json.loads(done.output)
+    told = json.loads(done.stdout)
     assert "small" == told["provenance"]["data"]["name"]
     assert any("dead pixels" in comparison["quantity"] for comparison in told["comparisons"])
 
@@ -341,6 +454,8 @@ def test_cite_prints_every_form(form):
         (["report"], "there is no saved figure in weightdecay-figures; name a folder"),
         (["report", "--out", "page.pdf"], "its name must end in .html"),
         (["figures", "--no-such"], "No such option"),
+        (["validate", "--cluster", "nonsense"], "no dask scheduler answers at 'nonsense'|needs dask and distributed"),
+        (["validate", "--cache", "/dev/null/runs"], "runs cannot be kept in /dev/null/runs .*name another folder"),
     ],
 )
 def test_wrong_use_is_one_sentence_and_exit_code_two(arguments, message, tmp_path, monkeypatch):
@@ -366,7 +481,7 @@ def test_every_error_of_the_package_has_its_exit_code(error, code, monkeypatch):
         raise error
 
     monkeypatch.setattr(validate, "run", fail)
-    done = run("validate")
+    done = run("validate", "founding-question")
     assert (code, f"Error: {error}\n") == (done.exit_code, done.stderr)
 
 
@@ -384,7 +499,7 @@ def test_a_bug_is_not_hidden(monkeypatch):
         raise ZeroDivisionError
 
     monkeypatch.setattr(validate, "run", fail)
-    assert isinstance(run("validate").exception, ZeroDivisionError)
+    assert isinstance(run("validate", "founding-question").exception, ZeroDivisionError)
 
 
 def test_progress_is_shown_on_a_terminal_and_never_on_stdout(answer, monkeypatch):
@@ -396,12 +511,12 @@ def test_progress_is_shown_on_a_terminal_and_never_on_stdout(answer, monkeypatch
 
     terminal = Terminal()
     asked = answer(INSIDE)
-    run("validate")
+    run("validate", "founding-question")
     ((_, options),) = asked
-    from weightdecay import cli
+    from weightdecay import command_parts
 
     monkeypatch.setattr(sys, "stderr", terminal)
-    with cli._progress() as progress:
+    with command_parts.progress_bar() as progress:
         progress(1, 4, "training")
     assert "training:  25% |" in terminal.getvalue()
     assert callable(options["progress"])

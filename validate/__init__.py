@@ -1,5 +1,6 @@
 """Train a real multi-layer perceptron on real data, and hold the theory against it."""
 
+from .cluster import on_cluster
 from .comparison import Comparison, Curve, Report
 from .configuration import TrainingConfig
 from .datasets import Dataset, Part, load_mnist
@@ -9,7 +10,7 @@ from .mlp import Mlp
 from .param_groups import Description, GroupDescription, describe
 from .provenance import code_checksum, provenance
 from .record import Recording, TrainingRecord
-from .run_store import RunStore
+from .run_store import RunStore, keeping_runs
 from .sweep import Ensemble, Job, Run, compute_all, train_all
 from .training import train, train_ensemble
 from .training_log import LayerLog, TrainingLog, read_log
@@ -39,7 +40,9 @@ __all__ = [
     "describe",
     "diagnose",
     "experiments",
+    "keeping_runs",
     "load_mnist",
+    "on_cluster",
     "provenance",
     "read_log",
     "run",

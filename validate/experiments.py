@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import InvalidInput, check_choice, check_rng
 from .comparison import Report
 from .datasets import Dataset, load_mnist
-from .run_store import RunStore, as_store, store_in_use, using
+from .run_store import RunStore, as_store, keeping_runs, store_in_use
 
 __all__ = ["experiments", "run"]
 
@@ -26,8 +26,11 @@ _NAMES = (  # each is the function `run` of the module of that name
     "rescaling",
     "width",
     "collapse",
+    "depth",
     "rotation",
     "relaxation",
+    "fluctuations",
+    "validity",
 )
 
 
@@ -69,8 +72,8 @@ def run(
         Called as progress(done, total, what).
     cache : path-like, "default" or RunStore, optional
         Where finished runs are kept, so that the next call goes on from there: a folder, or the user's cache. By
-        default where an enclosing `using` says; without one nothing is kept, for a library writes only where it is
-        told to.
+        default where an enclosing `keeping_runs` says; without one nothing is kept, for a library writes only where it
+        is told to.
     **options
         Options of the experiment itself; None stands for its default.
 
@@ -103,7 +106,7 @@ def run(
             raise InvalidInput(f"{name} has no option {option!r}; it has: {', '.join(allowed) or 'none'}")
     given = {option: value for option, value in options.items() if value is not None}
     check_rng(rng)
-    with using(store_in_use() if cache is None else as_store(cache)):
+    with keeping_runs(store_in_use() if cache is None else as_store(cache)):
         report: Report = experiment(
             scale=scale,
             n_jobs=n_jobs,

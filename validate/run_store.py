@@ -24,7 +24,7 @@ from .code_closure import closure_checksum
 from .datasets import Dataset
 from .result_files import LARGEST_FILE, digest, unpack
 
-__all__ = ["RunStore", "as_store", "default_folder", "identity", "store_in_use", "using", "write"]
+__all__ = ["RunStore", "as_store", "default_folder", "identity", "keeping_runs", "store_in_use", "write"]
 
 _FORMAT = 1
 _ABANDONED = 86400.0  # seconds after which a file that was never finished is nobody's any more
@@ -205,7 +205,7 @@ def store_in_use() -> RunStore | None:
 
 
 @contextlib.contextmanager
-def using(store: RunStore | None) -> Iterator[None]:
+def keeping_runs(store: RunStore | None) -> Iterator[None]:
     """Let all sweeps inside the block keep their finished runs in a store, or, with None, nowhere."""
     token = _IN_USE.set(store)
     try:

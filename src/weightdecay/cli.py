@@ -10,28 +10,27 @@ import contextlib
 import io
 import os
 import sys
-import textwrap
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .command_parts import Count, Progress, as_json_option, examples, print_json, progress_bar
-from .errors import InvalidInput, ProofError, WeightDecayError
+from .command_parts import FAILED, Count, as_json_option, examples, exit_if, files_line, print_json, progress_bar
+from .errors import InvalidInput, JobError, ProofError, WeightDecayError
+from .experiment_commands import figures, sentence, validate
 from .hyperparameter_commands import convert, plan, predict
 from .run_commands import claims, diagnose
 
 if TYPE_CHECKING:
     from .simulate import Trajectory
-    from .validate import Comparison, Report
 
 __all__ = ["main"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-FAILED, WRONG_USE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
-FOUNDING = "founding-question"
+WRONG_USE, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 _MOST = 10**15  # of anything that `simulate` counts: floating-point numbers tell each from the next
 
 
@@ -45,15 +44,17 @@ class _Program(click.Group):
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
-        except KeyboardInterrupt:
-            click.echo("Interrupted.", err=True)
+        except KeyboardInterrupt as interrupt:
+            click.echo(f"Interrupted. {interrupt}".rstrip(), err=True)
             ctx.exit(INTERRUPTED)
         except BrokenPipeError:
             # the reader has gone; what is left in the buffer must not raise again when Python ends
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(BROKEN_PIPE)
         except WeightDecayError as problem:
-            click.echo(f"Error: {problem}", err=True)
+            if isinstance(problem, JobError) and problem.__cause__ is not None:  # what failed there is no wrong use
+                click.echo("".join(traceback.format_exception(problem)).rstrip(), err=True)
+            click.echo(f"Error: {sentence(problem)}", err=True)
             ctx.exit(FAILED if isinstance(problem, ProofError) else WRONG_USE)
         return result
 
@@ -66,183 +67,6 @@ class _Program(click.Group):
 @click.version_option(package_name="weightdecay", message="%(package)s %(version)s")
 def main() -> None:
     """Say how large weights become under weight decay, how long that takes, and show it on a real network."""
-
-
-def _running(command: Command) -> Command:
-    """Add the options of all commands that train."""
-    for option in (
-        click.option("--batch-size", type=Count(1), help="Examples in a mini-batch (10)."),
-        click.option("--epochs", type=Count(1), help="Epochs of training (30)."),
-        click.option("--hidden", type=Count(1), help="Hidden neurons (30)."),
-        click.option("--lmbda", type=float, help="Regularization parameter, the book's λ (5)."),
-        click.option(
-            "--eta", type=float, help="Learning rate (0.1). This and the next four redo the founding question."
-        ),
-        click.option("--seed", type=Count(0), default=0, show_default=True, help="Seed of all randomness."),
-        click.option("--jobs", type=Count(1), help="Processes; by default one for each processor."),
-        click.option(
-            "--data",
-            metavar="PATH",
-            help="Data set: folder of IDX files or npz of MNIST's form; by default the MNIST of the package.",
-        ),
-        click.option(
-            "--scale",
-            type=click.Choice(["quick", "full"]),
-            default="quick",
-            show_default=True,
-            help="A minute, or small error bars.",
-        ),
-    ):
-        command = option(command)
-    return command
-
-
-@main.command(
-    short_help="Train on real data, compare with theory, draw.",
-    epilog=examples(
-        "weightdecay figures",
-        "weightdecay figures founding-question --eta 0.5 --epochs 10 --out my-figures",
-        "weightdecay figures --check --out my-figures",
-    ),
-)
-@click.argument("figure_ids", metavar="[ID]...", nargs=-1)
-@_running
-@click.option("--out", metavar="DIR", help="Folder to write to.  [default: ./weightdecay-figures]")
-@click.option(
-    "--width",
-    type=click.Choice(["full", "column", "slide"]),
-    default="full",
-    show_default=True,
-    help="Width of the pictures: 183 mm, 89 mm or 13.3 inches.",
-)
-@click.option("--check", "checking", is_flag=True, help="Draw nothing: say which figures of DIR are stale.")
-@as_json_option
-def figures(
-    figure_ids: tuple[str, ...],
-    out: str | None,
-    width: str,
-    checking: bool,
-    as_json: bool,
-    data: str | None,
-    **options: Any,
-) -> None:
-    """Train, compare with theory, and draw: all figures, or those named.
-
-    Each figure becomes eight files: pdf, svg, png, csv (what is plotted), json (where it comes from), tex, bib and md,
-    and two of a table that holds predicted against measured (tex, md).
-    With --check, DIR is figures/gallery unless given.
-    """
-    from . import figures as drawing
-    from .errors import check_choice
-
-    for name in figure_ids:
-        check_choice("figure", name, drawing.all_ids() if checking else drawing.ids())
-    if checking:
-        _check_figures(Path(out or "figures/gallery"), figure_ids, as_json)
-        return
-    chosen = tuple(dict.fromkeys(figure_ids)) or _founding_if_given(options, drawing.ids())
-    saved = []
-    with drawing.output_folder(out or "weightdecay-figures") as folder, progress_bar() as progress:
-        given = _given(data, progress, options)
-        for name in chosen:
-            report = drawing.make(name, **given)
-            saved.append((name, report, drawing.save(report, name, folder, width=width)))
-        listed = drawing.write_index(folder)
-    if as_json:
-        print_json({"figures": [_figure_dict(*one) for one in saved], "index": [str(path) for path in listed]})
-        return
-    for name, report, paths in saved:
-        click.echo(_files_line(name, paths))
-        outside = [comparison.quantity for comparison in report.comparisons if comparison.passed is False]
-        if outside:
-            click.echo(f"{name}: outside tolerance: {'; '.join(outside)}")
-    told = ", ".join(map(str, listed)) or "left alone, for a file of that name is there that is not of this program"
-    click.echo(f"index of the folder: {told}")
-
-
-def _check_figures(folder: Path, figure_ids: tuple[str, ...], as_json: bool) -> None:
-    from . import figures as drawing
-
-    findings = drawing.check(folder, figure_ids)
-    if as_json:
-        told = [{"id": one.figure_id, "passed": one.passed, "finding": one.sentence} for one in findings]
-        print_json({"figures": told})
-    else:
-        for one in findings:
-            click.echo(f"{'ok' if one.passed else 'STALE':6}{one.figure_id}: {one.sentence}")
-    _exit_if(not all(one.passed for one in findings))
-
-
-def _figure_dict(name: str, report: Report, paths: Sequence[Path]) -> dict[str, Any]:
-    outside = [comparison.quantity for comparison in report.comparisons if comparison.passed is False]
-    return {"id": name, "files": [str(path) for path in paths], "passed": report.passed, "outside_tolerance": outside}
-
-
-@main.command(
-    short_help="Print predicted against measured.",
-    epilog=examples(
-        "weightdecay validate founding-question", "weightdecay validate founding-question --hidden 100 --json"
-    ),
-)
-@click.argument("experiment", required=False)
-@_running
-@as_json_option
-def validate(experiment: str | None, as_json: bool, data: str | None, **options: Any) -> None:
-    """Run experiments and print predicted against measured: all, or the one named.
-
-    Exits with 1 if a comparison that has a tolerance is outside it.
-    """
-    from . import validate as judge
-    from .errors import check_choice
-
-    if experiment is not None:
-        check_choice("experiment", experiment, judge.experiments())
-    chosen = (experiment,) if experiment else _founding_if_given(options, judge.experiments())
-    with progress_bar() as progress:
-        given = _given(data, progress, options)
-        reports = [judge.run(name, **given) for name in chosen]
-    if as_json:
-        told = [report.to_dict() for report in reports]
-        print_json(told[0] if experiment else {"reports": told})
-    else:
-        click.echo("\n\n".join(_table(report) for report in reports))
-    _exit_if(not all(report.passed for report in reports))
-
-
-def _table(report: Report) -> str:
-    """Return a report as a table: each quantity on its own line, its numbers in columns below."""
-    origin = report.provenance
-    data = (origin.get("data") or {}).get("name", "none")
-    lines = [f"{report.experiment}: {origin.get('scale')} scale, seed {origin.get('seed')}, data {data}", ""]
-    lines.append(_row("", "predicted", "measured", "std. error", "ratio", "tolerance", "given"))
-    judged = 0
-    for comparison in report.comparisons:
-        judged += comparison.passed is not None
-        unit = "" if comparison.unit == "1" else f" [{comparison.unit}]"
-        lines += textwrap.wrap(comparison.quantity + unit, 96, subsequent_indent="  ")
-        lines.append(_row(*_cells(comparison)))
-        if comparison.passed is False:
-            reason = f"reason of the tolerance: {comparison.reason}"
-            lines += textwrap.wrap(reason, 96, initial_indent=" " * 12, subsequent_indent=" " * 12)
-    failed = sum(comparison.passed is False for comparison in report.comparisons)
-    told = f"{judged - failed} of {judged} comparisons with a tolerance are inside it"
-    lines += ["", f"{told}; {len(report.comparisons) - judged} more are reported without one."]
-    return "\n".join(lines)
-
-
-def _cells(comparison: Comparison) -> tuple[str, ...]:
-    verdict = {None: "  reported", True: "  ok", False: "  FAIL"}[comparison.passed]
-    error = "" if comparison.standard_error is None else f"{comparison.standard_error:.2g}"
-    kind = "" if comparison.tolerance_kind == "relative" else " abs."
-    tolerance = "" if comparison.tolerance is None else f"{comparison.tolerance:.3g}{kind}"
-    ratio = f"{comparison.ratio:.6g}" if comparison.ratio == comparison.ratio else ""
-    numbers = (f"{comparison.predicted:.7g}", f"{comparison.measured:.7g}", error, ratio, tolerance)
-    return (verdict, *numbers, comparison.inputs)
-
-
-def _row(*cells: str) -> str:
-    widths = (12, 13, 13, 12, 11, 11, 0)
-    return "".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
 
 
 @main.command(
@@ -304,7 +128,7 @@ def _check_derivations(names: Sequence[str], as_json: bool) -> None:
             sys.stdout.flush()
     if as_json:
         print_json({"derivations": results})
-    _exit_if(not all(result["passed"] for result in results))
+    exit_if(not all(result["passed"] for result in results))
 
 
 @main.command(
@@ -435,7 +259,7 @@ def simulate(
     if form == "csv":
         click.echo("\n".join([",".join(columns), *(",".join(f"{value:.10g}" for value in row) for row in rows)]))
         if files:  # stdout is for the csv alone
-            click.echo(_files_line("norm-trajectory", files), err=True)
+            click.echo(files_line("norm-trajectory", files), err=True)
         return
     click.echo(_equilibrium_sentence(run, per_epoch, options))
     click.echo(f"Share of the run spent out of equilibrium: {run.share_out_of_equilibrium:.1%}.\n")
@@ -444,7 +268,7 @@ def simulate(
     for row in rows:
         click.echo("".join(f" {value:{width - 1}.6g}" for value, width in zip(row, widths, strict=True)))
     if files:
-        click.echo(f"\n{_files_line('norm-trajectory', files)}")
+        click.echo(f"\n{files_line('norm-trajectory', files)}")
 
 
 def _checked_folder(out: str | None) -> contextlib.AbstractContextManager[Path | None]:
@@ -461,12 +285,6 @@ def _plotted(folder: Path, **hyperparameters: Any) -> tuple[Path, ...]:
     from . import figures as drawing
 
     return drawing.save(drawing.make("norm-trajectory", **hyperparameters), "norm-trajectory", folder)
-
-
-def _files_line(figure_id: str, paths: Sequence[Path]) -> str:
-    """Name the files of a figure in the short form of a shell: folder/name{.pdf,.svg,...,-table.md}."""
-    endings = [path.name.removeprefix(figure_id) for path in paths]
-    return f"{figure_id}: {paths[0].with_suffix('')}{{{','.join(endings)}}}"
 
 
 def _equilibrium_sentence(run: Trajectory, per_epoch: float, options: Mapping[str, Any]) -> str:
@@ -549,25 +367,5 @@ def report(folder: str, out: str, as_json: bool) -> None:
     click.echo(f"{page}: {len(reports)} figure{'s' if len(reports) > 1 else ''} of {folder}")
 
 
-def _given(data: str | None, progress: Progress, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of `validate.run` for the options of the command line."""
-    from .validate import load_mnist
-
-    renamed = {"jobs": "n_jobs", "seed": "rng"}
-    given = {renamed.get(name, name): value for name, value in options.items() if value is not None}
-    return {**given, "data": None if data is None else load_mnist(data), "progress": progress}
-
-
-def _founding_if_given(options: Mapping[str, Any], names: Sequence[str]) -> Sequence[str]:
-    """Return all names; the founding question alone if hyperparameters are given, which are its own."""
-    own = ("eta", "lmbda", "hidden", "epochs", "batch_size")
-    return names if all(options[name] is None for name in own) else (FOUNDING,)
-
-
-def _exit_if(failed: bool) -> None:
-    if failed:
-        click.get_current_context().exit(FAILED)
-
-
-for _command in (convert, predict, plan, claims, diagnose):
+for _command in (figures, validate, convert, predict, plan, claims, diagnose):
     main.add_command(_command)

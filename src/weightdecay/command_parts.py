@@ -8,6 +8,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -15,11 +16,14 @@ import click
 from .errors import check_count
 
 __all__ = [
+    "FAILED",
     "Count",
     "LargeCount",
     "Progress",
     "as_json_option",
     "examples",
+    "exit_if",
+    "files_line",
     "paragraph",
     "print_json",
     "progress_bar",
@@ -28,6 +32,7 @@ __all__ = [
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Progress = Callable[[int, int, str], None]
+FAILED = 1  # exit code when a comparison or a check failed
 _WIDTH = 100
 _MOST = 10**15  # floating-point numbers tell each count up to it from the next
 _BAR = "{desc}: {percentage:3.0f}% |{bar:30}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}]"
@@ -90,6 +95,18 @@ def with_options(options: Sequence[Callable[[Any], Any]]) -> Callable[[Command],
 def paragraph(text: str, indent: str = "") -> str:
     """Return text in lines, those after the first further in."""
     return textwrap.fill(text, _WIDTH, initial_indent=indent, subsequent_indent=indent + "  ")
+
+
+def files_line(figure_id: str, paths: Sequence[Path]) -> str:
+    """Name the files of a figure in the short form of a shell: folder/name{.pdf,.svg,...,-table.md}."""
+    endings = [path.name.removeprefix(figure_id) for path in paths]
+    return f"{figure_id}: {paths[0].with_suffix('')}{{{','.join(endings)}}}"
+
+
+def exit_if(failed: bool, code: int = FAILED) -> None:
+    """End the command with an exit code if something failed."""
+    if failed:
+        click.get_current_context().exit(code)
 
 
 @contextlib.contextmanager
