@@ -66,7 +66,8 @@ class Sweep:
         sizes = [np.maximum(found.norm_squared.sum(axis=1), _GONE) for found in self.minima]
         splines = [PchipInterpolator(x, np.log(size)) for size in sizes]
         areas = [np.trapezoid(np.exp(spline(np.log(fine))), fine) for spline in splines]
-        return np.array(areas) / (fine[-1] - fine[0])
+        means: Array = np.array(areas) / (fine[-1] - fine[0])
+        return means
 
     def from_curve(self, place: int) -> Array:
         """Return the same from the minimum of the regularized cost at both decays, for each seed."""
