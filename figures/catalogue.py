@@ -22,8 +22,11 @@ _OF_EXPERIMENTS = (  # in the order in which they are told
     "rescaling",
     "width",
     "collapse",
+    "depth",
     "rotation",
     "relaxation",
+    "fluctuations",
+    "validity",
 )
 _OF_THEORY: tuple[str, ...] = (
     "convergence",
