@@ -10,7 +10,7 @@ from hypothesis import settings
 settings.register_profile("weightdecay", deadline=None)  # a busy machine is no error
 settings.load_profile("weightdecay")
 
-PEERS = ("torch", "sklearn")
+NEEDED = {"peers": ("torch", "sklearn"), "cluster": ("dask", "distributed")}  # by the marker and extra of that name
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -23,9 +23,9 @@ def _no_runs_in_the_users_cache(tmp_path_factory):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    missing = [name for name in PEERS if find_spec(name) is None]
-    if missing:
-        skip = pytest.mark.skip(reason=f"needs {' and '.join(missing)}: pip install 'weightdecay[peers]'")
+    for extra, modules in NEEDED.items():
+        missing = [name for name in modules if find_spec(name) is None]
+        skip = pytest.mark.skip(reason=f"needs {' and '.join(missing)}: pip install 'weightdecay[{extra}]'")
         for item in items:
-            if item.get_closest_marker("peers"):
+            if missing and item.get_closest_marker(extra):
                 item.add_marker(skip)
