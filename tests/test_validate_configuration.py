@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from weightdecay.errors import InvalidInput
 from weightdecay.simulate import Constant, Cosine, WarmUp
 from weightdecay.validate import TrainingConfig
-from weightdecay.validate.configuration import ACTIVATIONS, INITIALIZATIONS, OUTPUTS
+from weightdecay.validate.configuration import ACTIVATIONS, INITIALIZATIONS, OUTPUTS, SAMPLINGS
+from weightdecay.validate.optimizers import SGD, Adam, Lion, Muon
 
 NIELSEN = {"layers": [784, 30, 10], "eta": 0.1, "lmbda": 5, "batch_size": 10, "epochs": 30}
 PYTORCH = {"layers": [784, 30, 10], "lr": 0.1, "weight_decay": 1e-4, "batch_size": 10, "epochs": 30}
@@ -61,6 +62,12 @@ def test_schedules_and_functions_of_the_step_are_tabulated_over_the_run():
         ({"dtype": "float16"}, "dtype is 'float16', but must be one of: float32, float64"),
         ({"biases": 1}, "biases is 1, but must be True or False"),
         ({"biases": False, "decay_biases": True}, "there is nothing to decay"),
+        ({"optimizer": "adam"}, r"optimizer is 'adam', but must be one such as SGD\(momentum=0.9\) or Adam\(\)"),
+        ({"normalized": "hidden"}, r"normalized is 'hidden', but must be False, True \(the hidden layers\) or 'all'"),
+        ({"normalized": 1}, "normalized is 1, but must be False"),
+        ({"normalized": True, "layers": [784, 10]}, "there is no hidden layer; use normalized='all' or add a layer"),
+        ({"normalized": True, "initialization": 0.0}, "initialization is 0, but normalized weights need a direction"),
+        ({"sampling": "replaced"}, "sampling is 'replaced', but must be one of: reshuffled, with_replacement"),
     ],
 )
 def test_impossible_hyperparameters_name_value_and_range(changes, message):
@@ -96,8 +103,11 @@ configurations = st.fixed_dictionaries(
         "activation": st.sampled_from(ACTIVATIONS),
         "output": st.sampled_from(OUTPUTS),
         "dtype": st.sampled_from(["float32", "float64"]),
+        "optimizer": st.sampled_from([SGD(), SGD(momentum=0.9, nesterov=True), Adam(beta1=0.5), Lion(), Muon()]),
+        "normalized": st.sampled_from([False, "all"]),
+        "sampling": st.sampled_from(SAMPLINGS),
     }
-)
+).filter(lambda options: not options["normalized"] or options["initialization"] != 0)
 
 
 @given(configurations)
@@ -121,7 +131,22 @@ anything = (
 
 
 @given(
-    st.dictionaries(st.sampled_from([*NIELSEN, "initialization", "activation", "output", "biases", "dtype"]), anything)
+    st.dictionaries(
+        st.sampled_from(
+            [
+                *NIELSEN,
+                "initialization",
+                "activation",
+                "output",
+                "biases",
+                "dtype",
+                "optimizer",
+                "normalized",
+                "sampling",
+            ]
+        ),
+        anything,
+    )
 )
 def test_whatever_is_given_is_a_configuration_or_one_sentence(changes):
     options = {**NIELSEN, **changes}

@@ -13,21 +13,22 @@ from weightdecay.validate.mlp import cost, evaluate, predictive_entropy
 WIDTHS = {1: (5, 3), 2: (5, 4, 3), 3: (5, 4, 6, 3), 4: (5, 4, 6, 4, 3)}
 
 
-def random_network(depth, activation, output, seed=1):
+def random_network(depth, activation, output, seed=1, normalized=False):
     rng = np.random.default_rng(seed)
     widths = WIDTHS[depth]
     weights = tuple(rng.normal(size=(n_out, n_in)) for n_in, n_out in itertools.pairwise(widths))
     biases = tuple(rng.normal(size=n_out) for n_out in widths[1:])
     x = rng.random((6, widths[0]))
     y = np.eye(widths[-1])[rng.integers(widths[-1], size=6)]
-    return Mlp(weights, biases, activation, output), x, y
+    return Mlp(weights, biases, activation, output, normalized), x, y
 
 
+@pytest.mark.parametrize("normalized", [False, True, "all"])
 @pytest.mark.parametrize("depth", sorted(WIDTHS))
 @pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_gradients_agree_with_finite_differences(activation, output, depth):
-    network, x, y = random_network(depth, activation, output)
+def test_gradients_agree_with_finite_differences(activation, output, depth, normalized):
+    network, x, y = random_network(depth, activation, output, normalized=normalized)
     weight_gradients, bias_gradients = network.gradients(x, y)
     shift = 1e-6
     for kind, gradients in (("weights", weight_gradients), ("biases", bias_gradients)):
@@ -121,3 +122,19 @@ def test_evaluation_goes_through_more_images_than_fit_at_once():
 def test_shapes_that_do_not_fit_are_named(weights, biases):
     with pytest.raises(InvalidInput, match=r"weights have the shapes .* but must be \(n_1, n_0\), \(n_2, n_1\)"):
         Mlp(weights, biases)
+
+
+def test_the_size_of_normalized_weights_changes_no_output_and_divides_their_gradient():
+    network, x, y = random_network(3, "tanh", "softmax", normalized=True)
+    larger = Mlp((3 * network.weights[0], *network.weights[1:]), network.biases, "tanh", "softmax", True)
+    np.testing.assert_allclose(larger.logits(x), network.logits(x), rtol=1e-12)
+    (small, *_), (large, *_) = network.gradients(x, y)[0], larger.gradients(x, y)[0]
+    np.testing.assert_allclose(3 * large, small, rtol=1e-10, atol=1e-15)
+    assert np.abs(np.sum(small * network.weights[0], axis=1)).max() < 1e-15
+    np.testing.assert_allclose(np.linalg.norm(network.acting_weights()[0], axis=1), 2.0)
+    np.testing.assert_array_equal(network.acting_weights()[-1], network.weights[-1])  # the outputs are not normalized
+
+
+def test_normalization_that_is_none_is_refused():
+    with pytest.raises(InvalidInput, match="normalized is 'hidden', but must be False, True"):
+        Mlp((np.ones((2, 3)),), (np.zeros(2),), normalized="hidden")

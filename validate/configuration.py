@@ -24,6 +24,7 @@ __all__ = [
     "SAMPLINGS",
     "Hyperparameter",
     "TrainingConfig",
+    "check_normalized",
 ]
 
 ACTIVATIONS = ("sigmoid", "tanh", "relu", "linear")
@@ -147,8 +148,7 @@ class TrainingConfig:
         check_choice("sampling", self.sampling, SAMPLINGS)
         if not isinstance(self.optimizer, Optimizer):
             raise InvalidInput(f"optimizer is {self.optimizer!r}, but must be one such as SGD(momentum=0.9) or Adam()")
-        if not (isinstance(self.normalized, bool) or self.normalized == "all"):
-            raise InvalidInput(f"normalized is {self.normalized!r}, but must be False, True (hidden layers) or 'all'")
+        check_normalized(self.normalized)
         if self.normalized is True and len(self.layers) == 2:
             raise InvalidInput(
                 f"normalized is True, but layers is {list(self.layers)}: there is no hidden layer; use "
@@ -394,6 +394,12 @@ normalized, sampling
         schedules = {name: schedule_from_dict(told[name]) for name in ("lr", "regularization")}
         optimizer = optimizer_from_dict(told["optimizer"])
         return cls(**{**told, "layers": tuple(told["layers"]), "optimizer": optimizer, **schedules})
+
+
+def check_normalized(normalized: object) -> None:
+    """Raise InvalidInput if this does not say which layers are normalized."""
+    if not isinstance(normalized, bool) and not (isinstance(normalized, str) and normalized == "all"):
+        raise InvalidInput(f"normalized is {normalized!r}, but must be False, True (the hidden layers) or 'all'")
 
 
 def _hyperparameter(name: str, value: Any, check: Callable[[str, object], float]) -> Schedule | Callable[[int], float]:

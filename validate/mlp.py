@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, log_softmax, softmax
 
 from ..errors import InvalidInput, check_choice, check_rng
-from .configuration import ACTIVATIONS, NORMALIZED_SIZE, OUTPUTS, TrainingConfig
+from .configuration import ACTIVATIONS, NORMALIZED_SIZE, OUTPUTS, TrainingConfig, check_normalized
 
 __all__ = ["Evaluation", "Mlp", "cost", "derivative", "evaluate", "predictive_entropy"]
 
@@ -160,6 +160,7 @@ class Mlp:
     def __post_init__(self) -> None:
         check_choice("activation", self.activation, ACTIVATIONS)
         check_choice("output", self.output, OUTPUTS)
+        check_normalized(self.normalized)
         shapes = [np.shape(w) for w in self.weights]
         fits = bool(shapes) and all(len(shape) == 2 for shape in shapes)
         fits = fits and all(above[1] == below[0] for below, above in pairwise(shapes))
