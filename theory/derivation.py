@@ -352,8 +352,10 @@ class Derivation:
         stable = sp.sympify(part.stable, strict=True)
         jacobian = sp.sympify(part.jacobian, strict=True)
         tried = 0
-        for values in rational_points(jacobian.free_symbols | stable.free_symbols, 20):
-            if all(condition.relation.subs(values) != sp.false for condition in self.conditions):
+        symbols = jacobian.free_symbols | stable.free_symbols
+        region = [part.relation for part in self.conditions if part.relation.free_symbols <= symbols]
+        for values in rational_points(symbols, 20):
+            if all(relation.subs(values) == sp.true for relation in region):
                 tried += 1
                 slope = jacobian.subs(values)
                 dies_out = slope < 0 if part.kind == "flow" else slope**2 < 1

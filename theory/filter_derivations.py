@@ -244,7 +244,10 @@ def _cancelled(rational: Any) -> Any:
     """Return a rational function in lowest terms; or its value at a point, much faster, if that is not zero already."""
     (point,) = rational_points(rational.free_symbols, 1)
     value = rational.subs(point)
-    return sp.cancel(sp.together(rational)) if value == 0 else value
+    if value != 0 or not rational.free_symbols:
+        return value
+    field = sp.QQ.frac_field(*sorted(rational.free_symbols, key=str))
+    return field.to_sympy(field.from_sympy(rational))  # as cancel(together()), in a third of the time
 
 
 def _fulfils(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:

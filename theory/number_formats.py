@@ -44,7 +44,7 @@ def _number_format_floor() -> Derivation:
     def nearest(expression: Any, _earlier: Mapping[str, Any]) -> tuple[Any, ...]:
         """Tell at rational points whether a whole number of spacings comes out, none of which lies nearer."""
         verdicts = []
-        for point in rational_points(expression.free_symbols - {stored.symbol}, 40):
+        for point in rational_points(expression.free_symbols - {stored.symbol}, 12):
             near = {**point, _u: point[_u] / 30}
             put, true = expression.rhs.subs(near), _EPS.subs(near)
             verdicts += [put / near[_u] % 1 == 0, abs(put - true) <= near[_u] / 2]
@@ -81,7 +81,7 @@ def _number_format_floor() -> Derivation:
             "Below 1 a format has the numbers 1 − k·spacing. The factor 1 − lr·weight_decay is rounded to the nearest, "
             "and what it then takes off is",
             equation(stored.symbol, _u * sp.ceiling(_EPS / _u - sp.S.Half)),
-            proof("a whole number of spacings, at most half a one away, at 40 rational points", nearest),
+            proof("a whole number of spacings, at most half a one away, at 12 rational points", nearest),
         ),
         Step(
             "error",
