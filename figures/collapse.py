@@ -44,10 +44,10 @@ markers.
 
 _NAMES = {"linear": ("linear", BLUE, "o"), "tanh": ("tanh", VERMILLION, "s"), "relu": ("ReLU", GREEN, "^")}
 _PREDICTED = "linear, nuclear norm"
-_NEAR = 0.9
+_NEAR = 0.88
 _SMALLEST = 3e-3
 _LABELLED, _LABELLED_NEAR = 0.6, 0.92
-"""Decays at which the markers get their names; every sweep has them."""
+"""Decays at which the markers get their names, or the nearest of a sweep."""
 
 
 def compute(**options: Any) -> Report:
@@ -107,7 +107,8 @@ def draw(report: Report, figure: Figure) -> list[Artist]:
     label_panel(whole, "a", "More decay, smaller weights")
 
     last = axes["b"]
-    highest = 1.15 * max(float(curve.y[curve.x >= _NEAR].max()) for curve in trained)
+    left = _NEAR * min(1.0, told["relu"])
+    highest = 1.15 * max(float(curve.y[curve.x >= left].max()) for curve in trained)
     artists += draw_curves(last, [line, *trained], bare)
     artists += _name(last, curves, _LABELLED_NEAR, {"linear": (5, 3), "tanh": (5, 3), "relu": (-5, -8)})
     for name, words, side in (("relu", f"ReLU {told['relu']:.3f}", "right"), ("linear", "linear, tanh 1", "left")):
@@ -124,7 +125,7 @@ def draw(report: Report, figure: Figure) -> list[Artist]:
                 fontsize=6.5,
             )
         )
-    last.set_xlim(_NEAR - 0.005, 1.045)
+    last.set_xlim(left - 0.005, 1.045)
     last.set_ylim(-0.03 * highest, highest)
     last.set_ylabel("squared norm of each layer")
     worst = max(off for _, off in told["ends"])

@@ -31,6 +31,7 @@ _CARRIED = 0.99
 """Share of the inputs' mean square in the directions that the predictions keep: a third of MNIST's, a third of the
 time. The rest pulls on the product a hundred times less than the decay."""
 _RAY = 25
+_SMALL = 0.01
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class DeepProducts:
     growth, resolution : float
         As in `raise_decay`.
     kicks : tuple of float
-        Sizes of kicks over that of the barrier (for two layers, which have none, over the last state before collapse).
+        Sizes of kicks over that of the barrier. Two layers have none: over a hundredth of the weights of the start.
     kicked_at : float
         Decay at which the network is kicked, over the one at which it collapses.
     """
@@ -79,9 +80,11 @@ class DeepProducts:
         )
         scales, decays = ray(examples, sweep.last, self.depth)
         kick_decay = self.kicked_at * sweep.end
-        kicks = np.array(self.kicks) * (barrier(scales, decays, kick_decay) if self.depth > 2 else 1.0)
+        deep = self.depth > 2
+        kicks = np.array(self.kicks) * (barrier(scales, decays, kick_decay) if deep else _SMALL)
         found = np.isfinite(kick_decay) and np.all(np.isfinite(kicks))
-        after = [settle(kick**self.depth * sweep.last, kick_decay)[1] if found else np.nan for kick in kicks]
+        kicked = [kick**self.depth * (sweep.last if deep else start) for kick in kicks]
+        after = [settle(matrix, kick_decay)[1] if found else np.nan for matrix in kicked]
         modes = np.linalg.svd(sweep.last, compute_uv=False)
         return {
             "weight_decays": sweep.weight_decays,
@@ -109,7 +112,8 @@ class DeepNetworks:
     kick_decay : float
         Decay at which the network is kicked.
     kicks : tuple of float
-        Sizes of the kicks: the weights are put to these multiples of the last state's before its collapse.
+        Sizes of the kicks: the weights are put to these multiples of the last state's before its collapse, for two
+        layers of the first weights: their zero is unstable in several directions, all of which a random start has.
     """
 
     depth: int
@@ -142,14 +146,14 @@ class DeepNetworks:
         sweep = raise_decay(
             settle, weights, first=self.first, most=self.most, growth=self.growth, resolution=self.resolution
         )
-        last = sum(float(np.sum(w * w)) for w in sweep.last) / self.depth
-        after = [settle(tuple(kick * w for w in sweep.last), self.kick_decay)[1] for kick in self.kicks]
+        source = sweep.last if self.depth > 2 else weights
+        kicked = [tuple(kick * w for w in source) for kick in self.kicks]
+        after = [settle(layers, self.kick_decay)[1] for layers in kicked]
         return {
             "weight_decays": sweep.weight_decays,
             "sizes": sweep.sizes,
             "end": sweep.end,
-            "last_size": last,
-            "kicked_from": np.array([kick**2 * last for kick in self.kicks]),
+            "kicked_from": np.array([sum(float(np.sum(w * w)) for w in layers) / self.depth for layers in kicked]),
             "kicked_to": np.array(after),
             "n_gradients": passes[0],
         }

@@ -75,7 +75,7 @@ def shrink(values: Array, penalty: float, depth: int) -> Array:
     >>> shrink(np.array([1.0, 0.2]), 0.3, 2)
     array([0.7, 0. ])
     >>> shrink(np.array([1.0, 0.7]), 0.3, 3).round(6)  # the fold is at 0.711312
-    array([0.615023, 0.      ])
+    array([0.654465, 0.      ])
     """
     if depth == 2:
         modes: Array = derive("soft-threshold").numeric(

@@ -27,7 +27,7 @@ class Sweep:
     weight_decays, sizes : (n_decays,) ndarray
         Decays in ascending order, and the squared norms at rest there.
     end : float
-        Decay at which nothing is left, geometric middle of the last bracket; nan if none was found.
+        Decay at which nothing is left, geometric middle of the last step; nan if none was found.
     last : object
         State at the largest decay where something is left.
     """
@@ -40,7 +40,8 @@ class Sweep:
     @property
     def last_alive(self) -> int:
         """Place of the largest decay where something is left; -1 if there is none."""
-        return int(np.sum(self.sizes > _ALIVE * self.sizes[0])) - 1 if self.sizes[0] else -1
+        alive = np.flatnonzero(self.sizes > _ALIVE * self.sizes[0])
+        return int(alive[-1]) if alive.size else -1
 
 
 def raise_decay(
@@ -52,7 +53,7 @@ def raise_decay(
     growth: float,
     resolution: float,
 ) -> Sweep:
-    """Raise the decay by a factor at a time until nothing is left, then halve the bracket.
+    """Raise the decay by a factor at a time; where nothing is left, go back one step and on with shorter ones.
 
     Parameters
     ----------
@@ -65,35 +66,36 @@ def raise_decay(
     growth : float
         Factor from one decay to the next, above 1.
     resolution : float
-        The bracket ends when the larger decay is less than this above the smaller, relative to it.
+        The sweep ends when a step shorter than this, relative to the decay, leaves nothing.
 
     Returns
     -------
     Sweep
         Every decay starts from the state of the largest smaller one at which something was left.
 
+    Notes
+    -----
+    A long step can throw a state out of a basin that is still there at its end, so a decay that left nothing is tried
+    again when the sweep comes to it in shorter steps; halving a bracket would trust it.
+
     Examples
     --------
     >>> sweep = raise_decay(lambda s, decay: (s, max(0.0, 1 - decay)), 0, first=0.5, most=4, growth=2, resolution=0.01)
     >>> round(sweep.end, 2), len(sweep.sizes)
-    (1.0, 9)
+    (1.0, 12)
     """
     state, size = settle(state, first)
     sizes, whole = {first: size}, size
-    alive, dead = first, first * growth
-    while whole and dead <= most:
-        reached, sizes[dead] = settle(state, dead)
-        if sizes[dead] <= _ALIVE * whole:
-            break
-        state, alive, dead = reached, dead, dead * growth
-    found = bool(whole) and dead <= most
-    while found and dead > alive * (1 + resolution):
-        middle = np.sqrt(alive * dead)
-        reached, sizes[middle] = settle(state, middle)
-        if sizes[middle] <= _ALIVE * whole:
-            dead = middle
+    alive, step, found = first, growth, False
+    while whole and not found and alive * step <= most:
+        reached, size = settle(state, alive * step)
+        sizes[alive * step] = size
+        if size > _ALIVE * whole:
+            state, alive = reached, alive * step
+        elif step > 1 + resolution:
+            step = np.sqrt(step)
         else:
-            state, alive = reached, middle
+            found = True
     decays = np.array(sorted(sizes))
-    end = float(np.sqrt(alive * dead)) if found else np.nan
+    end = float(alive * np.sqrt(step)) if found else np.nan
     return Sweep(decays, np.array([sizes[decay] for decay in decays]), end, state)
