@@ -44,6 +44,7 @@ threshold of two layers, predicted {{ place.predicted | number(4) }}; kicks bene
 return.{% endif %} {% endfor %}
 """
 
+_TELLABLE = 1e-3
 _TRAINED, _KICKED, _AFTER, _PREDICTED, _BARRIER = (
     "trained, decay raised",
     "trained, kicked to",
@@ -111,8 +112,9 @@ def draw(report: Report, figure: Figure) -> list[Artist]:
         panel.set_xlabel("weight decay / threshold of two layers")
         if slim or letter == "a":
             panel.set_ylabel("squared norm of each layer")
-        off = percent(abs(place["measured"] / place["predicted"] - 1), 1)
-        how = f"jump at {number(place['measured'], 3)}, {off} off" if place["depth"] > 2 else "no jump"
+        off = abs(place["measured"] / place["predicted"] - 1)
+        told_off = percent(off, 1) if off > _TELLABLE else f"under {percent(_TELLABLE, 1)}"
+        how = f"jump at {number(place['measured'], 3)}, {told_off} off" if place["depth"] > 2 else "no jump"
         label_panel(panel, letter, f"{place['depth']} layers: {how}")
     return artists
 
