@@ -120,14 +120,14 @@ def _draw_angles(axes: Axes, report: Report) -> list[Artist]:
     artists: list[Artist] = []
     for layer, marker in _LAYERS.items():
         shift = -0.13 if marker == "o" else 0.13
-        for place, name in enumerate(names):
+        for row, name in enumerate(names):
             one = angles[f"{name}, {layer}"]
             judged = one.tolerance is not None
             colour = BLUE if judged else VERMILLION
             error = one.standard_error or 0.0
             points, _, _ = axes.errorbar(
                 [one.ratio],
-                [place + shift],
+                [row + shift],
                 xerr=[error / one.predicted if np.isfinite(error) else 0.0],
                 color=colour,
                 marker=marker,
