@@ -9,7 +9,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
 
 from ..errors import IntegrationError, InvalidInput
 from .brownian import GROUP, BrownianPaths, group_streams, integrate_motion
@@ -100,6 +99,8 @@ def run_ensemble(
     if n_jobs == 1:
         results: Iterator[Any] = (_run_block(*arguments(start)) for start in starts)
     else:
+        from joblib import Parallel, delayed  # here, since it takes long to import
+
         results = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(_run_block)(*arguments(s)) for s in starts)
     done = 0
     for kept, passed in results:

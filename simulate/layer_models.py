@@ -109,15 +109,17 @@ def deep_linear_modes(
     layers = check_count("depth", depth, least=2)
     decay = check_nonnegative("weight_decay", weight_decay)
     rate = compiled(derive("product-flow"), "mode_rate")
-    two_layers = compiled(derive("soft-threshold"), "mode")
+    two_layers, at_threshold = (compiled(derive("soft-threshold"), name) for name in ("mode", "mode_marginal"))
 
     def drift(_t: float, y: FloatArray) -> Any:
         return rate(mode=y, mode_slope=y - goal, depth=layers, weight_decay=decay)
 
     def logistic(t: float) -> FloatArray:
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             found = two_layers(mode_start=start, signal=goal, time=t, weight_decay=decay)
-        return np.where(goal == decay, start / (1.0 + 2.0 * start * t), found)  # the limit where the net gain vanishes
+        # as the net gain vanishes the solution becomes 0/0: beyond here its limit has the smaller error
+        marginal = np.abs(goal - decay) * (t + 1.0 / start) < 1e-8
+        return np.where(marginal, at_threshold(mode_start=start, time=t), found)
 
     return Problem(
         drift,

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from ..errors import InvalidInput, check_count, check_finite, check_positive
 from ..theory import derive
@@ -58,8 +57,8 @@ def ornstein_uhlenbeck(
     rate, volatility = check_positive("rate", rate), check_positive("volatility", volatility)
     level = check_finite("level", level)
     start, origin = check_span(t_span)[0], check_initial_state(y0, positive=False)
-    law = derive("ornstein-uhlenbeck-transition")
-    mean, spread = compiled(law, "mean_state"), compiled(law, "spread")
+    theory = derive("ornstein-uhlenbeck-transition")
+    mean, spread = compiled(theory, "mean_state"), compiled(theory, "spread")
 
     def moments(y: FloatArray, dt: float) -> tuple[FloatArray, float]:
         return (
@@ -71,6 +70,9 @@ def ornstein_uhlenbeck(
         middle, deviation = moments(y, dt)
         return middle + deviation * rng.standard_normal(y.shape)
 
+    def law(t: float) -> Any:
+        return _scipy_stats().norm(*moments(origin, _elapsed(t, start)))
+
     return Problem(
         Affine(rate * level, -rate),
         Power(volatility, 0.0),
@@ -78,7 +80,7 @@ def ornstein_uhlenbeck(
         t_span=t_span,
         diffusion_derivative=lambda _t, _y: 0.0,
         transition=transition,
-        law=lambda t: stats.norm(*moments(origin, _elapsed(t, start))),
+        law=law,
     )
 
 
@@ -137,7 +139,7 @@ def cox_ingersoll_ross(
 
     def law(t: float) -> Any:
         scale, rest = scale_and_rest(origin, _elapsed(t, start))
-        return stats.ncx2(freedom, rest, scale=scale)
+        return _scipy_stats().ncx2(freedom, rest, scale=scale)
 
     return Problem(
         Affine(rate * level, -rate),
@@ -198,7 +200,7 @@ def geometric_brownian_motion(
         if np.any(origin <= 0):
             raise InvalidInput(f"y0 is {origin.tolist()}, but its law is lognormal only from a state above 0")
         values = {"volatility": volatility, "time": _elapsed(t, start)}
-        return stats.lognorm(spread(**values), scale=median(growth=growth, state_start=origin, **values))
+        return _scipy_stats().lognorm(spread(**values), scale=median(growth=growth, state_start=origin, **values))
 
     return Problem(
         Affine(0.0, growth),
@@ -270,6 +272,12 @@ def isotropic_noise_norm(
         y0=check_initial_state(norm_squared_start, positive=True, name="norm_squared_start"),
         t_span=(0.0, check_positive("time", time)),
     )
+
+
+def _scipy_stats() -> Any:
+    from scipy import stats  # here, since it takes long to import
+
+    return stats
 
 
 def _elapsed(t: float, start: float) -> float:

@@ -7,8 +7,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from scipy import sparse
-from scipy.integrate import OdeSolution, solve_ivp
 
 from ..errors import IntegrationError, InvalidInput
 from .problem import FloatArray, Problem, Solution, Status, not_finite
@@ -52,6 +50,8 @@ def integrate(
     rows = problem.rows()
     if events and rows.shape[0] > 1:
         raise InvalidInput(f"events work on one initial state, but y0 has {rows.shape[0]} rows; solve them one by one")
+    from scipy.integrate import OdeSolution  # here, since it takes long to import
+
     right, budget = _RightSide(problem, rows.shape), _Budget()
     watched = [_on_clipped(event) for event in events] if problem.positive else list(events)
     options = _jacobian(method, rows.shape) | {
@@ -159,6 +159,8 @@ class _RightSide:
 
     def run(self, t_span: tuple[float, float], flat: FloatArray, **options: Any) -> Any:
         """Run the solver; if it fails after a value that was not finite, say so (a rejected trial is no failure)."""
+        from scipy.integrate import solve_ivp  # here, since it takes long to import
+
         try:
             with np.errstate(all="ignore"):
                 outcome = solve_ivp(self, t_span, flat, **options)
@@ -203,6 +205,8 @@ def _jacobian(method: str, shape: tuple[int, ...]) -> dict[str, Any]:
     if n_rows == 1:
         return {}
     if method in ("Radau", "BDF"):
+        from scipy import sparse  # here, since it takes long to import
+
         return {"jac_sparsity": sparse.kron(sparse.eye(n_rows), np.ones((dim, dim)), format="csc")}
     if method == "LSODA":
         return {"lband": dim - 1, "uband": dim - 1}

@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from scipy.optimize import brentq
-
 from ..errors import InvalidInput, check_choice, check_positive
 from .layer_equilibria import layer_equilibrium, speed_of_decay
 from .layers import Layer
@@ -210,6 +208,8 @@ def _solved(setting: Setting, wanted: str, aim: float) -> Setting:
         return math.log(reached / aim)
 
     low, high = _bracket(distance, wanted, aim, open_one)
+    from scipy.optimize import brentq  # here, since it takes long to import
+
     root = low if low == high else brentq(distance, low, high, xtol=1e-14, rtol=1e-14)
     return at(float(root))
 

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.integrate import quad
-from scipy.interpolate import CubicSpline
 
 from ..errors import InvalidInput, check_count, check_nonnegative, check_positive
 from ..theory import derive
@@ -120,6 +118,9 @@ def sigmoid_pull_ratio(spread: ArrayLike) -> Any:
 
 @lru_cache(maxsize=1)
 def _log_pull_ratio() -> Callable[[FloatArray], FloatArray]:
+    from scipy.integrate import quad  # here, since it takes long to import
+    from scipy.interpolate import CubicSpline
+
     saturation = derive("sigmoid-saturation")
     pull, slope = (compiled(saturation, f"{name}_integrand") for name in ("pull", "slope"))
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.interpolate import CubicSpline
 
 from ..errors import IntegrationError, InvalidInput
 from .problem import FloatArray, Problem, check_array
@@ -40,8 +39,8 @@ class StationaryLaw:
     mean: float
     variance: float
     _coordinate: Callable[[FloatArray], FloatArray]
-    _log_density: CubicSpline[np.float64]
-    _below: CubicSpline[np.float64]
+    _log_density: Callable[[FloatArray], FloatArray]
+    _below: Callable[[FloatArray], FloatArray]
 
     def pdf(self, y: ArrayLike) -> Any:
         """Return the density at the given states; 0 outside the grid, where it is below e^-45 of its peak."""
@@ -217,6 +216,8 @@ def _check_ends(chart: _Map, x: FloatArray, log_mass: FloatArray, peak: int) -> 
 
 
 def _law(chart: _Map, x: FloatArray, log_mass: FloatArray) -> StationaryLaw:
+    from scipy.interpolate import CubicSpline  # here, since it takes long to import
+
     y = chart.state(x)
     mass = np.exp(log_mass - log_mass.max())
     step = (x[-1] - x[0]) / (x.size - 1)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
 
 from ..errors import IntegrationError, InvalidInput, check_count, check_nonnegative, check_positive
 from ..theory import derive
@@ -287,7 +286,7 @@ def _first_inside(away: Callable[[float], float], fine: FloatArray, beyond: Floa
         return 0.0
     if not math.isfinite(beyond[first - 1]):
         return float(fine[first])
-    return float(brentq(away, fine[first - 1], fine[first]))
+    return _root(away, float(fine[first - 1]), float(fine[first]))
 
 
 def _falls_below(away: Callable[[float], float], time_constant: float) -> float:
@@ -299,4 +298,10 @@ def _falls_below(away: Callable[[float], float], time_constant: float) -> float:
         late *= 2.0
         if late > 1e6 * time_constant:  # a tolerance below what floating-point numbers resolve
             return math.inf
-    return float(brentq(away, 0.0, late))
+    return _root(away, 0.0, late)
+
+
+def _root(function: Callable[[float], float], low: float, high: float) -> float:
+    from scipy.optimize import brentq  # here, since it takes long to import
+
+    return float(brentq(function, low, high))

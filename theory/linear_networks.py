@@ -33,6 +33,9 @@ def _soft_threshold() -> Derivation:
         "mode_stationary", "\\sigma_{*}", "σ_*", "1", "strength of the mode at the end", nonnegative=True
     )
     rate = quantity("relaxation_rate", "\\rho", "ρ", "loss / weight²", "rate of the final approach", nonnegative=True)
+    marginal = quantity(
+        "mode_marginal", "\\sigma_{=}", "σ_=", "1", "the mode at time t if the signal equals the decay", positive=True
+    )
     above = quantity("excess", "x", "x", "1", "how far the signal is from the decay", positive=True)
     inner = quantity("inner", "u", "u", "weight", "weight of the mode in the first layer", real=True)
     outer = quantity("outer", "v", "v", "weight", "weight of the mode in the second layer", real=True)
@@ -85,6 +88,15 @@ def _soft_threshold() -> Derivation:
         flow = difference(earlier["flow"]).subs(mode(t), expression.rhs).doit()
         return (sp.cancel(sp.together(flow)), sp.cancel(expression.rhs.subs(t, 0) - start.symbol))
 
+    def at_equality(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
+        flow = difference(earlier["flow"]).subs(mode(t), expression.rhs).doit()
+        closer = earlier["solution"].rhs.subs(_s, lam + above.symbol)
+        return (
+            sp.cancel(flow.subs(_s, lam)),
+            sp.cancel(expression.rhs.subs(t, 0) - start.symbol),
+            sp.cancel(sp.limit(closer, above.symbol, 0) - expression.rhs),
+        )
+
     steps = (
         Step(
             "loss",
@@ -123,6 +135,14 @@ def _soft_threshold() -> Derivation:
             proof("put back into its differential equation, which it fulfils, and right at the start", solves),
         ),
         Step(
+            "marginal",
+            "At the threshold, where signal and decay are equal, it dies out as one over the time.",
+            equation(marginal.symbol, start.symbol / (1 + 2 * start.symbol * t)),
+            proof(
+                "put into the differential equation at equality, right at the start, limit of the solution", at_equality
+            ),
+        ),
+        Step(
             "settled",
             "In the end the mode is thresholded softly.",
             equation(settled.symbol, sp.Max(0, _s - lam)),
@@ -148,6 +168,7 @@ def _soft_threshold() -> Derivation:
         results={
             "mode_stationary": found["settled"].rhs,
             "mode": found["solution"].rhs,
+            "mode_marginal": found["marginal"].rhs,
             "relaxation_rate": found["rate"].rhs,
         },
         fixed_points=({mode(t): sp.S.Zero}, {mode(t): rest}),
@@ -159,7 +180,7 @@ def _soft_threshold() -> Derivation:
         ),
         zero_allowed=frozenset({"weight_decay"}),
         references=("saxe2014", "srebro2004"),
-        quantities=(_SIGNAL, _MODE, start, settled, rate, above, inner, outer, loss),
+        quantities=(_SIGNAL, _MODE, start, settled, marginal, rate, above, inner, outer, loss),
     )
 
 
