@@ -36,7 +36,8 @@ _CURVE = {
 }
 """Decays of the whole curve over the threshold of the linear network. Below a tenth the minimum takes long to reach."""
 _NEAR = {"quick": (0.92, 0.94, 0.96, 0.98, 1.02), "full": (0.92, 0.93, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99, 1.01, 1.02)}
-"""Decays near the threshold, in the same unit for all activations: the grid does not know where ReLU collapses."""
+"""Decays near the threshold, over that of each activation. A wrong threshold shows: the sizes, not the grid, say where
+the last weight goes."""
 _FROM = {"quick": 0.6, "full": 0.1}
 """Where the sweeps of tanh and ReLU begin: they take longer than the linear ones, and only their ends are compared."""
 _N_SEEDS = {"quick": 1, "full": 3}
@@ -198,18 +199,22 @@ def run(
     relu_seed, *sweep_seeds = check_rng(rng).bit_generator.seed_seq.spawn(1 + len(_ACTIVATIONS))  # type: ignore[attr-defined]
     curve, near = _CURVE[scale], _NEAR[scale]
     solved = curve + tuple(fraction for fraction in near if fraction < 1)
-    grids = {
-        activation: tuple(fraction for fraction in curve + near if activation == "linear" or fraction >= _FROM[scale])
-        for activation in _ACTIVATIONS
-    }
-    jobs: list[Any] = [
+    first_jobs: list[Any] = [
         TwoLayerProducts(tuple(threshold * fraction for fraction in reversed(solved))),
         ReluSignal(relu_seed),
     ]
-    for activation, seed in zip(_ACTIVATIONS, sweep_seeds, strict=True):
-        decays = tuple(threshold * fraction for fraction in grids[activation])
-        jobs += [TwoLayerSweep(activation, decays, own) for own in seed.spawn(_N_SEEDS[scale])]
-    products, signal, *sweeps = compute_all(jobs, data, n_jobs=n_jobs, progress=progress)
+    products, signal = compute_all(first_jobs, data, n_jobs=n_jobs, progress=progress, what="predicting")
+    thresholds = {"linear": threshold, "tanh": threshold, "relu": signal["threshold"]}
+    grids = {
+        activation: _grid(curve, near, own / threshold, curve[0] if activation == "linear" else _FROM[scale])
+        for activation, own in thresholds.items()
+    }
+    jobs = [
+        TwoLayerSweep(activation, tuple(threshold * fraction for fraction in grids[activation]), own)
+        for activation, seed in zip(_ACTIVATIONS, sweep_seeds, strict=True)
+        for own in seed.spawn(_N_SEEDS[scale])
+    ]
+    sweeps = compute_all(jobs, data, n_jobs=n_jobs, progress=progress)
 
     # sizes by activation, (n_seeds, n_decays): the mean of both layers
     n_seeds = _N_SEEDS[scale]
@@ -218,7 +223,6 @@ def run(
         for first, activation in zip(range(0, len(sweeps), n_seeds), _ACTIVATIONS, strict=True)
     }
     predicted = products["norm_squared"][::-1]
-    thresholds = {"linear": threshold, "tanh": threshold, "relu": signal["threshold"]}
     comparisons = [
         *_thresholds(thresholds, by_activation, near),
         *_curve_comparisons(curve, predicted[: len(curve)], by_activation["linear"][:, : len(curve)]),
@@ -248,11 +252,17 @@ def run(
     )
 
 
+def _grid(curve: Sequence[float], near: Sequence[float], own: float, first: float) -> tuple[float, ...]:
+    """Return the decays of a sweep over the linear threshold, for a network whose own threshold is that many of it."""
+    whole = [fraction for fraction in curve if first <= fraction < near[0] * own]
+    return (*whole, *(own * fraction for fraction in near))
+
+
 def _thresholds(thresholds: dict[str, float], sizes: dict[str, Array], near: Sequence[float]) -> list[Comparison]:
     words = {"linear": "linear", "tanh": "tanh", "relu": "ReLU"}
     found = []
     for activation, threshold in thresholds.items():
-        decays = thresholds["linear"] * np.array(near)
+        decays = threshold * np.array(near)
         by_seed = sizes[activation][:, -len(near) :]
         found.append(
             over_seeds(
@@ -268,8 +278,8 @@ def _thresholds(thresholds: dict[str, float], sizes: dict[str, Array], near: Seq
         )
         found.append(
             over_seeds(
-                f"squared norm of the {words[activation]} network at {near[-1]:g} of the linear threshold, over "
-                f"that at {near[0]:g}",
+                f"squared norm of the {words[activation]} network at {near[-1]:g} of its threshold, over that "
+                f"at {near[0]:g}",
                 0.0,
                 by_seed[:, -1] / by_seed[:, 0],
                 "data",
