@@ -38,7 +38,7 @@ _CURVE = {
 _NEAR = {"quick": (0.92, 0.94, 0.96, 0.98, 1.02), "full": (0.92, 0.93, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99, 1.01, 1.02)}
 """Decays near the threshold, over that of each activation. A wrong threshold shows: the sizes, not the grid, say where
 the last weight goes."""
-_FROM = {"quick": 0.6, "full": 0.1}
+_FROM = {"quick": 0.6, "full": 0.2}
 """Where the sweeps of tanh and ReLU begin: they take longer than the linear ones, and only their ends are compared."""
 _N_SEEDS = {"quick": 1, "full": 3}
 _THRESHOLD_TOLERANCE, _CURVE_TOLERANCE, _GONE_TOLERANCE = 0.01, 0.015, 1e-3
