@@ -232,21 +232,23 @@ def peak_memory(n_runs: int) -> float:
     code = """
 import sys
 from pathlib import Path
-from weightdecay.validate import Recording, TrainingConfig, load_mnist, train_ensemble
+from weightdecay.validate import Dataset, Part, Recording, TrainingConfig, load_mnist, train_ensemble
 from weightdecay.validate.optimizers import SGD
 def megabytes(key):
     status = Path("/proc/self/status").read_text()
     return int(status.split(key + ":")[1].split()[0]) / 1024
 imports = megabytes("VmRSS")
 data = load_mnist()
+first = Part(data.train.images[:200], data.train.labels[:200])
+few = Dataset("some of MNIST", first, data.validation, data.test, image_shape=data.image_shape)
 configs = [
     TrainingConfig.pytorch(
-        layers=[784, 30, 10], lr=0.1, weight_decay=1e-4 * (1 + run / 1000), batch_size=2500, epochs=1,
+        layers=[784, 30, 10], lr=0.1, weight_decay=1e-4 * (1 + run / 1000), batch_size=10, epochs=1,
         optimizer=SGD(momentum=0.9),
     )
     for run in range(int(sys.argv[1]))
 ]
-train_ensemble(configs, data, rng=0, batches="shared", record=Recording(pulls=False, evaluate=()))
+train_ensemble(configs, few, rng=0, batches="shared", record=Recording(pulls=False, evaluate=()))
 print(megabytes("VmHWM") - imports - 70000 * 785 / 2**20)
 """
     command = [sys.executable, "-c", code, str(n_runs)]
