@@ -43,17 +43,18 @@ _SGD_BATCH_SIZE = 50
 
 
 @dataclass(frozen=True)
-class _Scale:
-    """Choose depths with their numbers of seeds, and most steps of the minimizer."""
+class _Nets:
+    """Choose how many networks of a depth are swept, and how long the minimizer goes on."""
 
-    seeds_by_depth: tuple[tuple[int, int], ...]
+    depth: int
+    n_seeds: int
     first_steps: int
     steps: int
 
 
 _SCALES = {
-    "quick": _Scale(((2, 1),), 120, 40),
-    "full": _Scale(((2, 3), (3, 1)), 200, 80),
+    "quick": (_Nets(2, 1, 120, 40),),
+    "full": (_Nets(2, 3, 200, 80), _Nets(3, 1, 400, 200)),  # three layers leave their plateaus more slowly
 }
 
 
@@ -108,13 +109,12 @@ def run(
         depth: tuple(float(decay) for decay in part * largest * shares) for depth, part in _SHARE_AT_DEPTH.items()
     }
     batch_size = min(_SGD_BATCH_SIZE, data.n_train)
-    chosen = _SCALES[scale]
-    depths = [depth for depth, n_seeds in chosen.seeds_by_depth for _ in range(n_seeds)]
+    chosen = [nets for nets in _SCALES[scale] for _ in range(nets.n_seeds)]
 
-    def descent(depth: int, seed: np.random.SeedSequence) -> Descent:
-        weight_decays = decays_at_depth[depth]
+    def descent(nets: _Nets, seed: np.random.SeedSequence) -> Descent:
+        weight_decays = decays_at_depth[nets.depth]
         config = TrainingConfig.pytorch(
-            layers=[data.n_inputs, *[hidden] * (depth - 1), data.n_classes],
+            layers=[data.n_inputs, *[hidden] * (nets.depth - 1), data.n_classes],
             lr=_SGD_DECAY_PER_STEP / weight_decays[0],
             weight_decay=weight_decays[0],
             batch_size=batch_size,
@@ -124,16 +124,14 @@ def run(
             output="softmax",
             biases=False,
         )
-        return Descent(config, weight_decays, chosen.first_steps, chosen.steps, _FACTORS, seed)
+        return Descent(config, weight_decays, nets.first_steps, nets.steps, _FACTORS, seed)
 
-    seeds = check_rng(rng).bit_generator.seed_seq.spawn(len(depths))  # type: ignore[attr-defined]
-    jobs = [descent(depth, seed) for depth, seed in zip(depths, seeds, strict=True)]
+    seeds = check_rng(rng).bit_generator.seed_seq.spawn(len(chosen))  # type: ignore[attr-defined]
+    jobs = [descent(nets, seed) for nets, seed in zip(chosen, seeds, strict=True)]
     minima = compute_all(jobs, data, n_jobs=n_jobs, progress=progress, what="minimizing")
     sweeps = [
-        Sweep(
-            depth, _PER_DECADE, [found for found, its_depth in zip(minima, depths, strict=True) if its_depth == depth]
-        )
-        for depth, _ in chosen.seeds_by_depth
+        Sweep(nets.depth, _PER_DECADE, [found for found, its in zip(minima, chosen, strict=True) if its is nets])
+        for nets in _SCALES[scale]
     ]
     options = {"hidden": hidden, "largest_share": share}
     defaults = {"hidden": 30, "largest_share": _LARGEST_SHARE}
@@ -147,11 +145,11 @@ def run(
             seed=rng if isinstance(rng, int) else None,
             parameters={
                 **options,
-                "weight_decays": {str(depth): list(decays_at_depth[depth]) for depth, _ in chosen.seeds_by_depth},
+                "weight_decays": {str(nets.depth): list(decays_at_depth[nets.depth]) for nets in _SCALES[scale]},
                 "per_decade": _PER_DECADE,
                 "linear_threshold": largest / share,
-                "n_seeds": {str(depth): n_seeds for depth, n_seeds in chosen.seeds_by_depth},
-                "most_steps": [chosen.first_steps, chosen.steps],
+                "n_seeds": {str(nets.depth): nets.n_seeds for nets in _SCALES[scale]},
+                "most_steps": {str(nets.depth): [nets.first_steps, nets.steps] for nets in _SCALES[scale]},
                 "unrest": [found.unrest.tolist() for found in minima],
                 "seeds": [{"entropy": seed.entropy, "spawn_key": list(seed.spawn_key)} for seed in seeds],
             },
