@@ -26,20 +26,25 @@ What is left of the leading formulas beyond small decay, for a normalized layer.
 regularization, momentum {{ momentum | given }}. At lr·weight_decay = {{ most | given }} the networks are at
 {{ norm["SGD"].leading | number(4) }} (SGD) and {{ norm["heavy ball"].leading | number(4) }} (heavy ball) of the leading
 norm, and at {{ norm["SGD"].exact | number(4) }} and {{ norm["heavy ball"].exact | number(4) }} of the exact one
-[@wan2020]. (c, d) The same for heavy ball at lr·weight_decay = {{ memory_decay | given }} against the steps that the
-momentum remembers: coupled decay is forgiving; with decoupled decay a momentum of {{ longest | given }} makes the norm
-of real gradients {{ decoupled.leading | number(3) }} of the leading and {{ decoupled.exact | number(3) }} of the exact
-value, which are both for white gradients. (e) Squared norm over that of white gradients of the same power
-[@kosson2023]: reshuffling changes it, against batches drawn with replacement, by {{ changes | join(", ") }}.
-(f) Decay that number formats do over the decay meant, where weights are multiplied by a factor: none at all up to
+[@wan2020]. Angles of networks fail earlier than either formula, which both take the norm for constant from step to
+step: at {{ most | given }} they are {{ angle["SGD"] | number(3) }} (SGD) and {{ angle["heavy ball"] | number(3) }}
+(heavy ball) of the exact ones. (c, d) The same for heavy ball at lr·weight_decay = {{ memory_decay | given }} against
+the steps that the momentum remembers. With coupled decay the norm hardly feels them; with decoupled decay and a
+momentum of {{ longest | given }} the norm of real gradients is {{ decoupled.leading | number(3) }} of the leading and
+{{ decoupled.exact | number(3) }} of the exact value, which are both for white gradients. (e) Squared norm over that of
+white gradients of the same power at unit norm [@kosson2023], {{ lowest | number(2) }} to {{ highest | number(2) }}, for
+batches drawn with replacement and reshuffled; reshuffling changes it by {{ changes | join(", ") }}. (f) Decay that
+number formats do over the decay meant, where weights are multiplied by a factor: none at all up to
 {% for floor in floors %}{{ floor.measured | number(3) }} ({{ floor.name }}){{ ", " if not loop.last }}{% endfor %}.
 """
 
 ALT = """
-Six panels. Norm and angle over their leading formulas stay at 1 up to a decay per step of about 0.01 and leave it
-towards {{ most | given }}, where SGD has {{ norm["SGD"].leading | number(3) }} of the leading norm. Against the memory
-of the momentum coupled decay stays near 1 while decoupled decay leaves it as the memory of the momentum comes near
-that of the weights. Norms in reshuffled and other epochs lie beside 1. Number formats do no decay at all below
+Six panels. Norms follow the exact formula, which leaves the leading one above a decay per step of about 0.01: SGD has
+{{ norm["SGD"].leading | number(3) }} of the leading norm at {{ most | given }}. Angles of networks leave both formulas.
+Against the memory of the momentum, norms under coupled decay stay near the leading formula while those under decoupled
+decay fall to {{ decoupled.leading | number(2) }} of it. Norms are {{ lowest | number(2) }} to
+{{ highest | number(2) }} of those of white gradients, with little difference between batches that are drawn and
+reshuffled ones. Number formats do no decay at all below
 {% for floor in floors %}{{ floor.measured | number(2) }} ({{ floor.name }}){{ ", " if not loop.last }}{% endfor %}.
 """
 
@@ -67,13 +72,14 @@ def facts(report: Report) -> dict[str, Any]:
     def both(words: str) -> dict[str, float]:
         return {order: report.comparison(f"squared norm {order} {words}").ratio for order in ("leading", "exact")}
 
-    changes = []
+    changes, ratios = [], []
     for name in ("heavy ball", "AdamW"):
         for batch_size in sorted(told["batch_sizes"].values()):
             reshuffled, drawn = (
                 report.comparison(f"{sampling} {name} batch {batch_size}").measured
                 for sampling in ("reshuffled", "with_replacement")
             )
+            ratios += [reshuffled, drawn]
             steps = -(-report.provenance["data"]["n_train"] // batch_size)
             change = f"{100 * (reshuffled / drawn - 1):+.1f} %".replace("-", "−")
             changes.append(f"{change} ({name}, {steps} steps in an epoch)")
@@ -87,6 +93,12 @@ def facts(report: Report) -> dict[str, Any]:
             "SGD": both(f"SGD at {most:g}"),
             "heavy ball": both(f"heavy ball {told['momentum']:g} at {most:g}"),
         },
+        "angle": {
+            name: report.comparison(f"angular update exact {words} at {most:g}").ratio
+            for name, words in (("SGD", "SGD"), ("heavy ball", f"heavy ball {told['momentum']:g}"))
+        },
+        "lowest": min(ratios),
+        "highest": max(ratios),
         "decoupled": both(f"heavy ball {longest:g}, decoupled at {memory_decay:g}"),
         "changes": changes,
         "floors": [{"name": name, "measured": report.comparison(f"floor {name}").measured} for name in _FORMATS],
@@ -122,10 +134,10 @@ def draw(report: Report, figure: Figure) -> list[Artist]:
     artists += _draw_formats(axes["f"], _panel(report, "formats"), facts(report)["floors"])
     titles = {
         "a": "Norm: leading formulas fail above 0.01",
-        "b": "Angle: all but Nesterov’s hold longer",
+        "b": "Angle: fluctuating norms end both formulas",
         "c": "Norm: decoupled decay feels the momentum",
-        "d": "Angle: so does the rotation",
-        "e": "Norm: how batches are drawn",
+        "d": "Angle: heavy ball by its memory",
+        "e": "Correlations matter, reshuffling little",
         "f": "Small decay is rounded away",
     }
     for letter, title in titles.items():
@@ -163,7 +175,7 @@ def _draw_momentum(axes: Axes, curves: Mapping[str, Curve]) -> list[Artist]:
         looks[name] = Look(colour, name)
         looks[f"{name}, trained"] = Look(colour, marker=marker)
     _logarithmic(axes, (1, 3, 10, 30, 100))
-    axes.set_xlabel("memory of the momentum, 1/(1 − momentum) (steps)")
+    axes.set_xlabel("1/(1 − momentum) (steps)")
     return draw_curves(axes, list(curves.values()), looks)
 
 

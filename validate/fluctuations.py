@@ -42,7 +42,7 @@ WINDOW = {"quick": 40, "full": 100}
 N_SEEDS = {"quick": 3, "full": 8}
 EVERY = 25
 """Steps between samples for the histogram: a fifth of the relaxation time."""
-EDGES = np.linspace(-6, 6, 49)
+EDGES = np.linspace(-6, 6, 31)
 LAYERS = ("hidden", "output")
 
 
