@@ -18,7 +18,7 @@ SHORT = {
     "conservation": {"_N_STEPS": {"quick": 100}},
     "gradient_balance": {
         "_N_STEPS": 60,
-        "_WHOLE": {"hidden": 5, "steps_per_epoch": 21, "decay_per_epoch": 0.05, "n_warm_epochs": 1},
+        "_WHOLE": {"hidden": 5, "rate": 10.0, "steps_per_epoch": 21, "decay_per_epoch": 0.05, "n_warm_epochs": 1},
         "_WHOLE_SCALE": {"quick": {"n_seeds": 2, "n_epochs": 2, "every": 2, "n_fresh": 50}},
     },
 }

@@ -35,7 +35,7 @@ def short():
     """Make runs short: a few steps, an epoch of few batches."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(f"{MODULE}._N_STEPS", 60)
-        patch.setattr(f"{MODULE}._WHOLE", {"hidden": 5, "steps_per_epoch": 21, "decay_per_epoch": 0.05,
+        patch.setattr(f"{MODULE}._WHOLE", {"hidden": 5, "rate": 10.0, "steps_per_epoch": 21, "decay_per_epoch": 0.05,
                                            "n_warm_epochs": 1})  # fmt: skip
         patch.setattr(f"{MODULE}._WHOLE_SCALE", {"quick": {"n_seeds": 2, "n_epochs": 2, "every": 2, "n_fresh": 50}})
         yield

@@ -42,11 +42,11 @@ DECAYS = (1e-4, 1e-3, 1e-2)  # lr*weight_decay/(1-momentum), per step, so that t
 _HIDDEN, _N_STEPS, _BATCH_SIZE = 20, 2000, 25
 # learning rate times mean squared norm of what enters a layer, pixels or hidden units, whose squares grow by the 1 of
 # their initial bias from layer to layer; squared errors have larger curvature than cross-entropies
-_STABLE, _LARGEST = {"sigmoid": 10.0, "softmax": 10.0, "linear": 1.0}, _HIDDEN * max(DEPTHS)
+_STABLE, _LARGEST = {"sigmoid": 3.0, "softmax": 3.0, "linear": 0.3}, _HIDDEN * max(DEPTHS)
 
 # The run with two kinds of pulls is the founding question's, quicker by ten: noise goes as lr/batch_size, and an epoch
 # is as long in time lr*steps; from the new initialization, since its transient is no part of the question.
-_WHOLE = {"hidden": 30, "steps_per_epoch": 500, "decay_per_epoch": 0.05, "n_warm_epochs": 10}
+_WHOLE = {"hidden": 30, "rate": 10.0, "steps_per_epoch": 500, "decay_per_epoch": 0.05, "n_warm_epochs": 10}
 _WHOLE_SCALE = {
     "quick": {"n_seeds": 1, "n_epochs": 10, "every": 5, "n_fresh": 1000},
     "full": {"n_seeds": 4, "n_epochs": 20, "every": 5, "n_fresh": 1000},
@@ -181,7 +181,7 @@ def run(
 
 def _whole_config(data: Dataset, power: float, sampling: str, n_epochs: int) -> TrainingConfig:
     batch_size = max(1, round(data.n_train / _WHOLE["steps_per_epoch"]))
-    lr = _STABLE["sigmoid"] / max(power, _WHOLE["hidden"]) * batch_size / 10
+    lr = _WHOLE["rate"] / max(power, _WHOLE["hidden"]) * batch_size / 10
     n_steps = -(-data.n_train // batch_size)
     return TrainingConfig.pytorch(
         layers=[data.n_inputs, int(_WHOLE["hidden"]), data.n_classes],
