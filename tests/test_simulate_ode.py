@@ -30,6 +30,7 @@ from weightdecay.simulate import (
     tail_off,
 )
 from weightdecay.simulate.ode import default_method
+from weightdecay.validate import load_mnist
 
 METHODS = ("RK23", "RK45", "DOP853", "LSODA", "Radau", "BDF")
 FOUNDING = {"lr": 0.1, "weight_decay": 1e-4, "n_steps": 150_000}
@@ -358,6 +359,41 @@ def test_the_product_flow_of_whitened_data_moves_its_modes_as_the_modes_move_alo
         modes = deep_linear_modes(strengths_start=strengths, targets=targets, depth=depth, weight_decay=0.1, time=3.0)
         product = solve(flow, [3.0], rtol=1e-10).y.reshape(4, 9)
         assert np.diag(U.T @ product @ V) == pytest.approx(solve(modes, [3.0], rtol=1e-10).y[0], rel=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("depth", [2, 3])
+def test_the_product_flow_on_the_digits_comes_to_rest_where_every_mode_is_in_balance(depth):
+    digits = load_mnist()
+    inputs = digits.train.images.astype(np.float64) * digits.pixel_scale
+    covariance = inputs.T @ inputs / len(inputs)
+    correlation = np.eye(10)[digits.train.labels].T @ inputs / len(inputs)
+    decay = 0.1
+    flow = product_flow(
+        product_start=0.01 * np.random.default_rng(0).standard_normal(correlation.shape),
+        input_covariance=covariance,
+        correlation=correlation,
+        depth=depth,
+        weight_decay=decay,
+        time=300.0,
+    )
+    solution = solve(flow, [300.0])
+    assert solution.success
+    product = solution.y[0].reshape(correlation.shape)
+    left, modes, right = np.linalg.svd(product, full_matrices=False)
+    slopes = left.T @ (product @ covariance - correlation) @ right.T
+    alive = modes > 0.01 * modes[0]
+    assert np.count_nonzero(alive) >= 3
+    rates = theory.derive("product-flow").numeric(
+        "mode_rate", mode=modes[alive], mode_slope=np.diag(slopes)[alive], depth=depth, weight_decay=decay
+    )
+    pull = depth * decay * modes[alive]
+    assert np.all(np.abs(rates) < 1e-3 * pull)
+    balance = decay * modes[alive] ** (2 / depth - 1)  # of the slope along each living mode, none across them
+    across = slopes[np.ix_(alive, alive)] + np.diag(balance)
+    assert np.abs(across).max() < 1e-2 * balance.min()
+    if depth == 2:  # a convex problem, its penalty the sum of the modes: nothing outside is pulled harder than decay
+        assert np.linalg.norm(product @ covariance - correlation, 2) < decay * (1 + 1e-3)
 
 
 def test_the_product_flow_equals_the_gradient_flow_of_balanced_layers():
