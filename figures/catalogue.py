@@ -30,6 +30,7 @@ _OF_EXPERIMENTS = (  # in the order in which they are told
 )
 _OF_THEORY: tuple[str, ...] = (
     "convergence",
+    "optimizers",
     "phase-diagram",
 )
 """Figures of no experiment that `figures` draws too: they need no data set."""
