@@ -22,7 +22,8 @@ def reports():
     data = Dataset("small", *parts, image_shape=(4, 4))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fluctuations, "DECAY", 0.005)
-        patch.setattr(fluctuations, "WINDOW", {"quick": 20})
+        patch.setattr(fluctuations, "BURN_IN", 5)
+        patch.setattr(fluctuations, "WINDOW", {"quick": 10})
         patch.setattr(fluctuations, "N_SEEDS", {"quick": 2})
         return [validate.run("fluctuations", data=data, n_jobs=n_jobs, rng=3) for n_jobs in (1, 2)]
 
