@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import textwrap
 import warnings
 from collections import Counter
@@ -13,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from ..errors import DataError, InvalidInput, JobError, OutputError, StoreWarning, WeightDecayError, check_count
 from .cluster import cluster_in_use
-from .datasets import Dataset
+from .datasets import MNIST_CHECKSUM, Dataset, load_mnist
 from .record import TrainingRecord
 from .result_files import pack, unpack
 from .run_store import RunStore, identity, store_in_use, write
@@ -94,13 +95,14 @@ def compute_all(
     missing = [number for number in range(len(jobs)) if number not in found]
     elsewhere = cluster_in_use() is not None
     names = [_name(jobs[number], number, len(jobs)) for number in missing]
-    calls = [(jobs[number], data, plans[number], name, elsewhere) for number, name in zip(missing, names, strict=True)]
     n_processes = n_available() if n_jobs is None else check_count("n_jobs", n_jobs)
+    n_processes = max(1, min(n_processes, len(missing)))
+    sent = data if n_processes == 1 and not elsewhere else _to_send(data)
+    calls = [(jobs[number], sent, plans[number], name, elsewhere) for number, name in zip(missing, names, strict=True)]
     if progress is not None:
         progress(len(found), len(jobs), what)
     problems: set[str] = set()
-    n_processes = max(1, min(n_processes, len(calls)))
-    with closing(results(_do, calls, names, n_processes, shared=(data,))) as done:
+    with closing(results(_do, calls, names, n_processes, shared=[sent] if isinstance(sent, Dataset) else [])) as done:
         for place, (result, problem) in done:
             plan = plans[missing[place]]
             if elsewhere and store is not None and isinstance(result, bytes):
@@ -159,13 +161,36 @@ def _warn(sentences: Iterable[str]) -> None:
             warnings.warn(sentence, StoreWarning, stacklevel=4)
 
 
-def _do(job: Job[Any], data: Dataset, plan: _Plan, name: str, elsewhere: bool) -> tuple[Any, str]:
+@dataclass(frozen=True)
+class _BuiltIn:
+    """Stand for the digits of the package, which each process reads itself once: 55 MB less to send with each job."""
+
+    pixel_scale: float
+
+
+@functools.lru_cache(maxsize=2)
+def _built_in(pixel_scale: float) -> Dataset:
+    return load_mnist(pixel_scale=pixel_scale)
+
+
+def _to_send(data: Dataset) -> Dataset | _BuiltIn:
+    """Return what travels to a process that needs the data."""
+    if data.checksum != MNIST_CHECKSUM:
+        return data
+    own = _built_in(data.pixel_scale)
+    same = all(
+        getattr(data, part).n_rows == getattr(own, part).n_rows for part in ("train", "validation", "test")
+    ) and (data.name, data.image_shape) == (own.name, own.image_shape)
+    return _BuiltIn(data.pixel_scale) if same else data
+
+
+def _do(job: Job[Any], sent: Dataset | _BuiltIn, plan: _Plan, name: str, elsewhere: bool) -> tuple[Any, str]:
     """Do a job and keep its result; return the content of its file, or the bare result, and what went wrong.
 
     On a cluster (`elsewhere`) it is the one who asked for it that keeps it.
     """
     try:
-        result = job.start(data)
+        result = job.start(_built_in(sent.pixel_scale) if isinstance(sent, _BuiltIn) else sent)
     except WeightDecayError as problem:
         problem.add_note(f"in {name}")
         raise

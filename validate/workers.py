@@ -20,7 +20,6 @@ from .cluster import cluster_in_use
 
 __all__ = ["n_available", "results"]
 
-_WATCH = "ends with the parent process"
 _DEATHS_ON_CLUSTER = ("KilledWorker", "FutureCancelledError", "FutureLostError")  # of distributed, which may be absent
 Calls = dict[int, tuple[Any, ...]]
 
@@ -68,9 +67,7 @@ def results(
         return
     left: Calls = dict(enumerate(calls))
     parallel = _parallel(n_processes, shared)
-    finished = parallel(
-        joblib.delayed(_call)(os.getpid(), number, function, *call) for number, call in left.copy().items()
-    )
+    finished = parallel(joblib.delayed(_call)(number, function, *call) for number, call in left.copy().items())
     try:
         for number, result in finished:
             del left[number]
@@ -96,9 +93,13 @@ def results(
 
 def _parallel(n_processes: int, shared: Sequence[Any]) -> joblib.Parallel:
     client = cluster_in_use()
-    if client is None:
-        return joblib.Parallel(n_jobs=n_processes, return_as="generator_unordered")
-    with joblib.parallel_config("dask", client=client, scatter=list(shared)):
+    if client is not None:
+        backend, options = "dask", {"client": client, "scatter": list(shared)}
+    else:
+        # no max_nbytes: joblib's shared files outlive a program that is killed, and now and then are read half-written
+        options = {"initializer": _watch, "initargs": (os.getpid(),), "max_nbytes": None}
+        backend = "loky"
+    with joblib.parallel_config(backend, **options):
         return joblib.Parallel(n_jobs=n_processes, return_as="generator_unordered")
 
 
@@ -107,11 +108,13 @@ def _is_death(problem: BaseException | None) -> bool:
     return isinstance(problem, BrokenProcessPool) or type(problem).__name__ in _DEATHS_ON_CLUSTER
 
 
-def _call(parent: int, number: int, function: Callable[..., Any], *call: Any) -> tuple[int, Any]:
-    """Return number and result of a call; a process that makes it ends when the one that asked for it is gone."""
-    if os.getppid() == parent and not any(thread.name == _WATCH for thread in threading.enumerate()):
-        threading.Thread(target=_end_with, args=(parent,), name=_WATCH, daemon=True).start()
+def _call(number: int, function: Callable[..., Any], *call: Any) -> tuple[int, Any]:
     return number, function(*call)
+
+
+def _watch(parent: int) -> None:
+    """Let this process end when the one that started it is gone."""
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
 def _end_with(parent: int) -> None:
@@ -131,8 +134,12 @@ def _one_by_one(
         while waiting or busy:
             while waiting and len(busy) < n_processes:
                 number, call = waiting.pop(0)
-                executor = idle.pop() if idle else ProcessPoolExecutor(max_workers=1)
-                busy[executor.submit(_call, os.getpid(), number, function, *call)] = executor, number
+                executor = (
+                    idle.pop()
+                    if idle
+                    else ProcessPoolExecutor(max_workers=1, initializer=_watch, initargs=(os.getpid(),))
+                )
+                busy[executor.submit(_call, number, function, *call)] = executor, number
             for future in wait(busy, return_when=FIRST_COMPLETED).done:
                 executor, number = busy.pop(future)
                 problem = future.exception()
@@ -155,7 +162,7 @@ def _as_tasks(function: Callable[..., Any], left: Calls, died: dict[int, str]) -
         with warnings.catch_warnings():
             # dask advises to lay large data out on workers first, but the worker that has them may be the next to die
             warnings.simplefilter("ignore", UserWarning)
-            task = client.submit(_call, os.getpid(), number, function, *call, pure=False)
+            task = client.submit(_call, number, function, *call, pure=False)
         try:
             result = task.result()
         except Exception as problem:
