@@ -33,7 +33,8 @@ norm, (b) root-mean-square angle of a step. Markers, {{ n_replicas }} random wal
 and thin ticks at ηλ = {{ small | given }}, squares and thick ticks at {{ large | given }}. The walks are within
 {{ worst_errors | number(2) }} standard errors of the exact theory, and {{ worst | percent }}; the leading order is off
 by up to {{ off_small | percent }} at ηλ = {{ small | given }} and {{ off_large | percent }} at {{ large | given }}
-({{ off_name }}). L2: decay in the gradient; otherwise the weights are multiplied.
+({{ off_name }}). L2: decay in the gradient; otherwise the weights are multiplied by
+1 − ηλ.
 """
 
 ALT = """
@@ -41,6 +42,8 @@ Two panels with one row for each of {{ n_rows }} optimizers. The measured square
 line at ratio 1 to the exact theory, within {{ worst | percent }}; marks of the theory to leading order lie off it, by
 up to {{ off_large | percent }}.
 """
+
+QUOTED = "norm_squared AdamW 0.1"
 
 LR = 0.1
 EPS = (0.01, 0.1)
@@ -66,7 +69,7 @@ class Row:
     name: str
     optimizer: Any
     coupling: str
-    own: dict[str, float] = field(default_factory=dict)
+    own: dict[str, Any] = field(default_factory=dict)
     rule: Any = None
     memory: float = 0.0
     """Coefficient of the slowest running mean, for the burn-in."""
@@ -139,7 +142,7 @@ def compute(
         if progress is not None:
             progress(done, len(jobs), "optimizers")
         exact, leading = (_equilibrium(row, eps, order) for order in ("exact", "leading"))
-        found = _walk(row, eps, exact["norm_squared"], steps[eps], rng)
+        found = _walk(row, eps, exact["norm_squared"], steps[eps], np.random.default_rng((rng, done)))
         for quantity, words in QUANTITIES.items():
             estimate, expected = getattr(found, quantity), exact[quantity]
             left_out = 1.0 / N_WEIGHTS
@@ -179,8 +182,8 @@ def _equilibrium(row: Row, eps: float, order: str) -> dict[str, float]:
     }
 
 
-def _walk(row: Row, eps: float, norm_squared: float, n_steps: int, rng: int) -> Any:
-    hyperparameters = {"weight_decay": eps / LR, "coupling": row.coupling} | row.own
+def _walk(row: Row, eps: float, norm_squared: float, n_steps: int, rng: np.random.Generator) -> Any:
+    hyperparameters: dict[str, Any] = {"weight_decay": eps / LR, "coupling": row.coupling} | row.own
     matrix = row.rule is Muon
     return walk(
         row.rule(LR, **hyperparameters) if row.rule else filtered_gradient(row.optimizer, LR, **hyperparameters),
@@ -265,12 +268,12 @@ def draw(report: Report, figure: Figure) -> list[Artist]:
     artists: list[Artist] = []
     for axes, letter, words in zip(panels, "ab", QUANTITIES.values(), strict=True):
         artists += _panel(axes, report, words)
-        label_panel(axes, letter, f"{words.capitalize()} over exact theory")
+        label_panel(axes, letter, f"{words.capitalize()}: walks on the exact theory")
         axes.set_yticks(range(1, len(names) + 1), names)
         axes.set_ylim(len(names) + 0.6, 0.4)
         axes.tick_params(axis="y", length=0, labelleft=stacked or axes is panels[0])
         axes.set_xlabel("ratio to the exact theory")
-    artists.append(_key(panels[0]))
+    artists += _key(panels[0])
     return artists
 
 
@@ -291,15 +294,23 @@ def _panel(axes: Axes, report: Report, words: str) -> list[Artist]:
     return artists
 
 
-def _key(axes: Axes) -> Artist:
+def _key(axes: Axes) -> list[Artist]:
     """Say in a corner what the marks are."""
-    small, large = EPS
-    return axes.annotate(
-        f"● walk, ηλ = {small:g}\n■ walk, ηλ = {large:g}\n| leading order",
-        (0.98, 0.03),
-        xycoords="axes fraction",
-        ha="right",
-        va="bottom",
-        fontsize=6.5,
-        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
+    lines = (
+        ("| leading order in ηλ", BLACK),
+        *((f"{glyph} walk, ηλ = {eps:g}", LOOKS[eps][0]) for glyph, eps in zip("■●", EPS[::-1], strict=True)),
     )
+    return [
+        axes.annotate(
+            words,
+            (0.98, 0.03),
+            xycoords="axes fraction",
+            xytext=(0, 8.5 * place),
+            textcoords="offset points",
+            ha="right",
+            fontsize=6.5,
+            color=colour,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
+        )
+        for place, (words, colour) in enumerate(lines)
+    ]

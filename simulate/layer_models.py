@@ -44,6 +44,10 @@ def homogeneous_layers(
     "one-margin-logistic" or "one-margin-exponential", -z loss'(z), and each follows "norm-flow" without noise.
     Directions are held fixed.
 
+    References
+    ----------
+    Our own derivation.
+
     Examples
     --------
     >>> layers = homogeneous_layers(norms_squared_start=[1.0, 1.0], weight_decay=0.1, time=10.0)
@@ -88,6 +92,11 @@ def deep_linear_modes(
     Problem
         With its exact solution for two layers, where each mode follows a logistic curve towards target - weight_decay.
 
+    Raises
+    ------
+    InvalidInput
+        If a value is outside its range, or the targets are not one per mode.
+
     Notes
     -----
     d sigma/dt = depth (sigma^(2 - 2/depth) (target - sigma) - weight_decay sigma), sigma being the mode's strength.
@@ -119,7 +128,7 @@ def deep_linear_modes(
             found = two_layers(mode_start=start, signal=goal, time=t, weight_decay=decay)
         # as the net gain vanishes the solution becomes 0/0: beyond here its limit has the smaller error
         marginal = np.abs(goal - decay) * (t + 1.0 / start) < 1e-8
-        return np.where(marginal, at_threshold(mode_start=start, time=t), found)
+        return np.asarray(np.where(marginal, at_threshold(mode_start=start, time=t), found))
 
     return Problem(
         drift,
@@ -160,6 +169,11 @@ def product_flow(
     -------
     Problem
         Its state is the product, row by row.
+
+    Raises
+    ------
+    InvalidInput
+        If a value is outside its range, or the shapes do not fit together; the message names those wanted.
 
     Notes
     -----

@@ -7,6 +7,18 @@ from weightdecay import figures
 from weightdecay.figures import convergence
 from weightdecay.simulate import SCHEMES
 
+FEWER = {"quick": {"strong": 200, "weak": 2**13}}
+"""Enough for slopes: seconds in place of a minute."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def fewer_paths():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(convergence, "N_PATHS", FEWER)
+        patch.setattr(convergence, "FINEST", {"strong": 1024, "weak": 64})
+        patch.setattr(convergence, "COARSENED", {"strong": (1, 2, 4, 8, 16), "weak": (1, 2, 4, 8, 16)})
+        yield
+
 
 @pytest.fixture(scope="module")
 def report():
