@@ -28,6 +28,17 @@ class MeasuredLayer:
         The block; its radial_pull and gradient_power, if given, are those of the first epochs.
     norm_squared_start, norm_squared_end : float, weight²
         Squared norm before the first and after the last step.
+
+    Raises
+    ------
+    InvalidInput
+        If a value is outside its range.
+
+    Examples
+    --------
+    >>> hidden = MeasuredLayer(Layer("layer 2", (30, 784)), 23520.0, 1900.0)
+    >>> round(hidden.norm_squared_end / hidden.norm_squared_start, 4)
+    0.0808
     """
 
     layer: Layer
@@ -117,6 +128,26 @@ class ClaimsReport:
 def norm_squared_of(size: str, value: float, n_weights: int) -> float:
     """Return the squared norm of a block whose size is told in one of the ways of `SIZES`.
 
+    Parameters
+    ----------
+    size : str
+        What the value is: "norm-squared", "norm", "rms" or another of `SIZES`; those are per weight.
+    value : float
+        The size.
+    n_weights : int
+        Weights of the block.
+
+    Returns
+    -------
+    float, weight²
+
+    Raises
+    ------
+    InvalidInput
+        If there is no such way.
+
+    Examples
+    --------
     >>> norm_squared_of("rms", 0.5, 100)
     25.0
     """
@@ -151,6 +182,10 @@ def mean_feed(
     -----
     The solution of the derivation "norm-flow" is linear in the pull: two of its values give the line, and the norm
     that was measured the pull.
+
+    References
+    ----------
+    Our own derivation.
 
     Examples
     --------

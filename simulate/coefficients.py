@@ -48,6 +48,11 @@ class Power:
     exponent : {0, 0.5, 1}
         Additive noise, square-root noise, or noise proportional to the state.
 
+    Raises
+    ------
+    InvalidInput
+        If a value is outside its range.
+
     Examples
     --------
     >>> Power(2.0, 0.5)(0.0, np.array([[9.0]]))

@@ -38,6 +38,11 @@ def effective_weight_decay(
     callable
         ``coefficient(steps)``, also between whole steps: the decay coefficient in PyTorch's sense.
 
+    Raises
+    ------
+    InvalidInput
+        If a value is outside its range, or the law is unknown.
+
     Examples
     --------
     >>> from weightdecay.simulate import Linear

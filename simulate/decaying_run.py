@@ -130,7 +130,33 @@ class DecayingRun:
 
 
 def steps_of_decay(decay_per_step: float, size_start: float, size: float) -> float:
-    """Return the steps that decay alone needs from one size to a smaller one."""
+    """Return the steps that decay alone needs from one size to a smaller one.
+
+    Parameters
+    ----------
+    decay_per_step : float
+        Learning rate times weight decay, above 0 and below 1.
+    size_start, size : float
+        Norm before and after, in one unit.
+
+    Returns
+    -------
+    float
+        0 if the size is no smaller.
+
+    Notes
+    -----
+    The derivation "decay-floor", solved for the number of steps.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
+    >>> round(steps_of_decay(0.5, 8.0, 1.0), 9)
+    3.0
+    """
     if size >= size_start:
         return 0.0
     values = {"lr": 1.0, "weight_decay": decay_per_step, "size_start": size_start, "size": size}

@@ -130,6 +130,10 @@ def tail_off(problem: Problem, *, share: float = 0.1, component: int = 0, termin
     A factor in front of the whole drift, such as the learning rate, cancels, so that a drop of it is no tail-off; an
     equilibrium that the schedules move is followed. Pure decay is at distance 1 for ever and never tails off.
 
+    References
+    ----------
+    Our own derivation.
+
     Examples
     --------
     >>> from weightdecay.simulate import Problem, solve

@@ -25,6 +25,11 @@ class FilteredGradient(Decaying):
     numerator, denominator : tuple of float
         Coefficients of the transfer function, of rising powers of the backshift; the denominator begins with 1.
 
+    Raises
+    ------
+    InvalidInput
+        If a value is outside its range.
+
     Examples
     --------
     >>> average = FilteredGradient(1.0, numerator=(0.5,), denominator=(1.0, -0.5))

@@ -68,6 +68,10 @@ def layer_equilibrium(layer: Layer, choice: OptimizerChoice, *, lr: float, weigh
     To leading order every optimizer relaxes and rests like plain SGD whose decay and feed are scaled: the scales are
     ratios of the theory's leading forms, so that nothing about an optimizer is repeated here.
 
+    References
+    ----------
+    kosson2023; otherwise our own derivation.
+
     Examples
     --------
     >>> from weightdecay.simulate import optimizer_choice
@@ -127,6 +131,27 @@ def layer_equilibrium(layer: Layer, choice: OptimizerChoice, *, lr: float, weigh
 def speed_of_decay(choice: OptimizerChoice) -> float:
     """Return how many times as fast as lr*weight_decay says the optimizer decays weights, if gradients do not matter.
 
+    Parameters
+    ----------
+    choice : OptimizerChoice
+        The optimizer with its coupling and coefficients.
+
+    Returns
+    -------
+    float
+        1 where decay is decoupled, or its gradient is normalized away.
+
+    Notes
+    -----
+    With decay in the gradient a linear optimizer decays weights at the relaxation rate of its equilibrium to leading
+    order, here over that of plain SGD.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
     >>> from weightdecay.simulate import optimizer_choice
     >>> round(speed_of_decay(optimizer_choice("momentum")), 9)
     10.0

@@ -172,6 +172,11 @@ def geometric_brownian_motion(
     Problem
         With its exact solution along a Brownian path, exact transitions and, for one initial state, its law.
 
+    Raises
+    ------
+    InvalidInput
+        If a value is outside its range; from its law, if the initial state is not above 0.
+
     Notes
     -----
     A weight whose decay fluctuates does this. Path and law are those of the derivation

@@ -225,6 +225,11 @@ def scale_invariant_norm(
     Problem
         Its time is counted in steps; it has its exact solution if nothing depends on the step.
 
+    Raises
+    ------
+    InvalidInput
+        If a value is outside its range.
+
     Notes
     -----
     The equation of the derivation "scale-invariant-flow": there is no pull, as the gradient is tangential, and its

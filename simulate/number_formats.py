@@ -70,6 +70,10 @@ def rounded_decay(decay_per_step: float, number_format: str) -> RoundedDecay:
     rounding, no bound: it is done for weights that cover one binade evenly in their logarithm. Decay that is part of
     the gradient (L2 regularization), and kernels that keep sum and product in higher precision, round differently.
 
+    References
+    ----------
+    Our own derivation.
+
     Examples
     --------
     >>> print(f"{rounded_decay(1e-5, 'float32').decay_stored:.5e}")

@@ -50,6 +50,11 @@ class Setting:
     coefficients : mapping, optional
         The optimizer's own.
 
+    Raises
+    ------
+    InvalidInput
+        If a value is outside its range.
+
     Examples
     --------
     >>> resnet = Setting(0.1, 1e-4, "momentum", n_train=1281167, batch_size=256)
@@ -171,6 +176,10 @@ def plan(setting: Setting, wanted: str, value: float) -> Plan:
     -----
     The root of what `predict` computes, to rounding; a quantity that takes the same value twice gets the smaller decay
     per step.
+
+    References
+    ----------
+    Our own derivation.
 
     Examples
     --------

@@ -136,7 +136,17 @@ class Problem:
 
 
 class Status(enum.Enum):
-    """How an integration ended; the value is the sentence."""
+    """How an integration ended; the value is the sentence.
+
+    Notes
+    -----
+    Members: REACHED_END, EVENT, STEP_TOO_SMALL, TOO_MANY_STEPS, TOO_STIFF. `Solution.success` holds for the first two.
+
+    Examples
+    --------
+    >>> [status.name for status in Status if "method='LSODA'" in status.value], len(Status)
+    (['TOO_STIFF'], 5)
+    """
 
     REACHED_END = "The end of the time span was reached."
     EVENT = "A terminating event was reached."
@@ -176,6 +186,16 @@ class Solution:
         Time at which each path first reached the level asked for; NaN where it did not.
     n_steps : int
         Steps taken, by each path.
+
+    Examples
+    --------
+    >>> from weightdecay.simulate import ornstein_uhlenbeck, solve
+    >>> weight = ornstein_uhlenbeck(rate=1.0, level=0.0, volatility=1.0, y0=2.0, t_span=(0, 1))
+    >>> found = solve(weight, [0.5, 1.0], dt=0.01, n_paths=1000, rng=1)
+    >>> found.y.shape, found.n_steps, found.success
+    ((1000, 2, 1), 100, True)
+    >>> bool(abs(found.mean()[1, 0] - 0.7358) < 4 * found.standard_error()[1, 0])
+    True
     """
 
     t: FloatArray

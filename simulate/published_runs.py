@@ -110,10 +110,14 @@ def published_runs() -> tuple[PublishedRun, ...]:
     Numbers are those of the sources; a growing batch (GPT-3) and a learning rate that waits for a plateau are told as
     constant batch and fixed drops. "10 %" is the last learning rate over the peak.
 
+    References
+    ----------
+    The `source` of each run.
+
     Examples
     --------
-    >>> len(published_runs()) > 10
-    True
+    >>> published_runs()[0].n_steps
+    150000
     """
     deepseek = round(5.7e12 / (4608 * 4096))
     return (

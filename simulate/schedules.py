@@ -39,6 +39,18 @@ class Schedule:
     """Give a value, finite and not negative, for every step of a run.
 
     The kinds are `Constant`, `Step`, `Linear`, `Cosine`, `WarmUp` and `Tabulated`.
+
+    Notes
+    -----
+    A base class: `Constant`, `Step`, `Linear`, `Cosine`, `WarmUp` and `Tabulated` are the schedules, and `as_schedule`
+    makes one of a number or a function.
+
+    Examples
+    --------
+    >>> from weightdecay.simulate import Linear
+    >>> rate = Linear(0.1, 0.0, n_steps=100)
+    >>> rate(50), rate.largest(100)
+    (np.float64(0.05), 0.1)
     """
 
     kind: ClassVar[str]
@@ -106,6 +118,11 @@ class Constant(Schedule):
     value : float
         The value, 0 or above.
 
+    Raises
+    ------
+    InvalidInput
+        If a value is outside its range.
+
     Examples
     --------
     >>> Constant(0.1)(7)
@@ -136,6 +153,11 @@ class Step(Schedule):
         Multiply at the steps `every`, 2 `every`, 3 `every`, ...
     at : sequence of int, optional
         Multiply at these steps, which must rise. Give either `every` or `at`.
+
+    Raises
+    ------
+    InvalidInput
+        If a value is outside its range.
 
     Examples
     --------
@@ -186,6 +208,11 @@ class Linear(Schedule):
     n_steps : int
         Length of the line.
 
+    Raises
+    ------
+    InvalidInput
+        If a value is outside its range.
+
     Examples
     --------
     >>> Linear(1.0, 0.0, 4)([0, 1, 4, 9])
@@ -223,6 +250,11 @@ class Cosine(Schedule):
         Value at step 0, and from step `n_steps` on.
     n_steps : int
         Length of the half wave.
+
+    Raises
+    ------
+    InvalidInput
+        If a value is outside its range.
 
     Examples
     --------
@@ -263,6 +295,11 @@ class WarmUp(Schedule):
     then : Schedule or float
         What follows; its own steps count from the end of the warm-up.
 
+    Raises
+    ------
+    InvalidInput
+        If a value is outside its range.
+
     Examples
     --------
     >>> WarmUp(4, Constant(1.0))([0, 1, 3, 4, 99])
@@ -294,6 +331,11 @@ class Tabulated(Schedule):
     ----------
     values : sequence of float
         One value per step, from step 0.
+
+    Raises
+    ------
+    InvalidInput
+        If a value is outside its range.
 
     Notes
     -----

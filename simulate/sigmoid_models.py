@@ -48,12 +48,21 @@ def saturating_sigmoid_pair(
     -------
     Problem
 
+    Raises
+    ------
+    InvalidInput
+        If a value is outside its range, or there are not two norms.
+
     Notes
     -----
     Both follow the derivation "norm-flow" without noise, the output layer under the pull P and the hidden layer
     under kappa(s) P, where s^2 = input_power R_hidden / n_units and kappa is `sigmoid_pull_ratio`. That ratio
     assumes Gaussian pre-activations, which real networks do not have: their hidden layer is pulled several times
     harder than this says.
+
+    References
+    ----------
+    Our own derivation.
 
     Examples
     --------
@@ -95,11 +104,20 @@ def sigmoid_pull_ratio(spread: ArrayLike) -> Any:
         kappa = E[phi' + z phi''] / E[phi'], z Gaussian with that spread: 1 where nothing saturates, about
         pi^2 / (3 spread^2) where everything does.
 
+    Raises
+    ------
+    InvalidInput
+        If a spread is negative or no number.
+
     Notes
     -----
     The two integrals of the derivation "sigmoid-saturation", by adaptive quadrature at 121 spreads between 1/100 and
     1000 and interpolated; beyond these, continued by its limits: 1 minus a multiple of spread^2, a multiple of
     1 / spread^2.
+
+    References
+    ----------
+    Our own derivation.
 
     Examples
     --------

@@ -32,6 +32,14 @@ class StationaryLaw:
         Density there, with integral 1.
     mean, variance : float
         First two moments.
+
+    Examples
+    --------
+    >>> from weightdecay.simulate import isotropic_noise_norm
+    >>> options = {"lr": 0.1, "weight_decay": 0.5, "noise_variance": 1.0, "n_weights": 10}
+    >>> law = stationary_law(isotropic_noise_norm(norm_squared_start=1.0, time=1.0, **options))
+    >>> round(law.mean, 6), round(float(law.cdf(1.0)), 4)  # a Gamma law of shape 5
+    (1.0, 0.5595)
     """
 
     y: FloatArray

@@ -156,6 +156,10 @@ def norm_trajectory(
     and never reached. Constant hyperparameters use the exact solution, schedules a solver; what comes after the run is
     exact in both cases.
 
+    References
+    ----------
+    Our own derivation.
+
     Examples
     --------
     >>> run = norm_trajectory(norm_squared_start=23520, lr=0.1, weight_decay=1e-4, radial_pull=0.1, n_steps=150000)

@@ -98,6 +98,11 @@ class SGD(Decaying):
     nesterov : bool, optional
         Whether the update is gradient + momentum * buffer; needs momentum and no dampening.
 
+    Raises
+    ------
+    InvalidInput
+        If a value is outside its range.
+
     Examples
     --------
     >>> rule = SGD(0.1, weight_decay=0.5, momentum=0.9)
@@ -144,6 +149,11 @@ class Adam(Decaying):
     eps : float, optional
         Small constant added to the denominator.
 
+    Raises
+    ------
+    InvalidInput
+        If a value is outside its range.
+
     Examples
     --------
     >>> rule = Adam(0.1, weight_decay=0.5, coupling="decoupled")
@@ -186,6 +196,11 @@ class RMSprop(Decaying):
     eps : float, optional
         Small constant added to the denominator.
 
+    Raises
+    ------
+    InvalidInput
+        If a value is outside its range.
+
     Examples
     --------
     >>> RMSprop(0.1).step(np.array([1.0]), np.array([2.0]))[0]  # the mean square begins at 0
@@ -219,6 +234,11 @@ class SignSGD(Decaying):
         As in `SGD`.
     momentum : float, optional
         buffer = momentum * buffer + (1 - momentum) * gradient.
+
+    Raises
+    ------
+    InvalidInput
+        If a value is outside its range.
 
     References
     ----------
@@ -257,6 +277,11 @@ class Lion(Decaying):
         As in `SGD`; decoupled unless said otherwise.
     beta1, beta2 : float, optional
         update = sign(beta1 * buffer + (1 - beta1) * gradient); then buffer = beta2 * buffer + (1 - beta2) * gradient.
+
+    Raises
+    ------
+    InvalidInput
+        If a value is outside its range.
 
     References
     ----------
@@ -298,6 +323,11 @@ class Muon(Decaying):
         buffer = momentum * buffer + gradient.
     newton_schulz_steps : int, optional
         0 for the exact polar factor; 5 for the iteration that Muon is used with.
+
+    Raises
+    ------
+    InvalidInput
+        If a value is outside its range.
 
     References
     ----------
@@ -341,6 +371,15 @@ def polar_factor(matrices: Array, newton_schulz_steps: int = 0) -> Array:
         One or many matrices.
     newton_schulz_steps : int, optional
         0 for the exact factor, otherwise the steps of X <- 3.4445 X - 4.7750 X X^T X + 2.0315 X X^T X X^T X.
+
+    Returns
+    -------
+    (..., n_rows, n_columns) ndarray
+
+    Raises
+    ------
+    InvalidInput
+        If these are no matrices.
 
     Examples
     --------

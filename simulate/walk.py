@@ -33,6 +33,13 @@ _MEMORIES = 10.0  # default burn-in, in units of 1 / (lr * weight_decay): what i
 class Estimate:
     """A mean over replicas and its standard error, each a number or an array.
 
+    Parameters
+    ----------
+    value : float or ndarray
+        The mean.
+    standard_error : float or ndarray
+        Its standard error, in the unit of the value.
+
     Examples
     --------
     >>> Estimate(1.0, 0.1).deviation(1.2).round(6)  # of the expectation from the estimate, in standard errors
@@ -70,6 +77,13 @@ class Walk:
         Steps measured, steps before, and replicas.
     seed : int, mapping or None
         What the random numbers were made from.
+
+    Examples
+    --------
+    >>> from weightdecay.simulate import SGD, WhiteGradients
+    >>> found = walk(SGD(0.1, weight_decay=0.5), WhiteGradients(), n_weights=100, n_steps=50, rng=1)
+    >>> found.burn_in, found.norm_squared_path.shape, bool(abs(found.norm_squared.deviation(0.1 / (0.5 * 1.95))) < 4)
+    (200, (50,), True)
     """
 
     norm_squared: Estimate
@@ -143,6 +157,10 @@ def walk(
     Standard errors are over replicas; those of ratios to first order in the fluctuations of both parts. All replicas of
     `SampledGradients` draw from one set of examples, so that their standard errors are those for that set: how the
     result varies from set to set is not in them. To see it, repeat the walk with several seeds.
+
+    References
+    ----------
+    kosson2023 for equilibrium as that of a random walk.
 
     Examples
     --------
