@@ -73,7 +73,7 @@ def momentum_form(
     >>> form = momentum_form(*np.array([[[0.1]], [[0.01]]]), momentum=np.array([0.9]), kept=np.ones((1, 1)),
     ...                      nesterov=False, coupled=True)
     >>> form.shrink.round(6), form.remember.round(6)  # slower and faster mode of heavy ball; they multiply to mu
-    (array([[0.989898]]), array([[0.909184]]))
+    (array([[0.988873]]), array([[0.910127]]))
     """
     e = lr * weight_decay * kept
     ones, nothing = np.ones_like(e), np.zeros_like(e)

@@ -22,7 +22,7 @@ from scipy.linalg import get_blas_funcs
 
 from .momentum_form import MomentumForm, momentum_form
 from .optimizers import SGD, Adam, Lion, Muon, Optimizer, RMSprop, SignSGD
-from .polar import SMALLEST_NORM, polar_factors
+from .polar import SMALLEST_NORM, PolarFactor, polar_factors
 
 __all__ = ["Arithmetic", "Part", "arithmetic_of"]
 
@@ -415,6 +415,10 @@ class PolarMomentum(Nonlinear):
 
     means = ("momentum",)
 
+    def __init__(self, optimizers: Sequence[Optimizer], arrays: Sequence[Array], decayed: Sequence[bool]) -> None:
+        super().__init__(optimizers, arrays, decayed)
+        self.factors: dict[tuple[int, ...], PolarFactor] = {}  # by shape of the matrices
+
     def coefficients(self, lr: Table, weight_decay: Table, scale: Table, decayed: bool) -> dict[str, Table]:
         """Return the factors of each step; the buffer is a sum, not a mean, and its scale does not turn it."""
         table = super().coefficients(lr, weight_decay, scale, decayed)
@@ -427,9 +431,14 @@ class PolarMomentum(Nonlinear):
         n_steps = int(getattr(self.optimizers[0], "newton_schulz_steps"))  # noqa: B009
         shape = part.shape if len(part.shape) == 3 else (*part.shape, 1)
         smallest = part.table["smallest"][k]
+        matrices = self.remember(k, part, 0, fed).reshape(shape)
+        if part.one:
+            if shape[1:] not in self.factors:
+                self.factors[shape[1:]] = PolarFactor(shape[1:], matrices.dtype)
+            return self.factors[shape[1:]](matrices[0], n_steps, smallest).reshape(-1)
         if not isinstance(smallest, float):
             smallest = smallest[:, :, None]
-        return part.flat(polar_factors(self.remember(k, part, 0, fed).reshape(shape), n_steps, smallest))
+        return part.flat(polar_factors(matrices, n_steps, smallest))
 
 
 _KINDS: dict[type[Optimizer], type[Arithmetic]] = {
