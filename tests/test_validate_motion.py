@@ -171,6 +171,13 @@ def test_autocovariances_are_those_of_all_pairs(n_lags, n_steps):
             np.testing.assert_allclose(actual, expected, rtol=1e-10, atol=1e-12)
 
 
+def test_more_updates_than_memory_holds_are_refused(small_data):
+    with pytest.raises(
+        InvalidInput, match=r"keeps 105.6 GB of updates of 1 networks of \[12, 6, 10\], .* at most 4 GB"
+    ):
+        train(config(), small_data, rng=0, record=Recording(autocovariance_lags=10**8))
+
+
 def test_a_window_without_lags_is_refused():
     with pytest.raises(InvalidInput, match="autocovariance_from is 5, but autocovariance_lags is 0"):
         Recording(autocovariance_from=5)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import InvalidInput
 from .configuration import TrainingConfig
 from .datasets import Dataset
 from .mlp import evaluate
@@ -19,6 +20,8 @@ from .training_step import Networks
 __all__ = ["Notebook"]
 
 Array = NDArray[Any]
+
+_MOST_BYTES = 4 * 10**9  # of updates kept for their autocovariance
 
 
 class Notebook:
@@ -39,6 +42,13 @@ class Notebook:
     def watch(self, networks: Networks, n_steps: int) -> None:
         """Look at every step from now on, if the recording asks for it."""
         wanted = self.record
+        kept = wanted.autocovariance_lags * sum(w.nbytes for w in networks.weights)
+        if kept > _MOST_BYTES:
+            raise InvalidInput(
+                f"autocovariance_lags is {wanted.autocovariance_lags}, which keeps {kept / 1e9:.1f} GB of updates of "
+                f"{self.n_runs} networks of {list(networks.config.layers)}, but there must be at most "
+                f"{_MOST_BYTES / 1e9:g} GB; take fewer lags, narrower layers or fewer networks at a time"
+            )
         if wanted.motion or wanted.every_step_motion or wanted.every_step_norms or wanted.autocovariance_lags:
             self.motion = Motion(
                 networks,
