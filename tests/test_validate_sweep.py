@@ -239,3 +239,14 @@ def test_bits_flipped_at_random_in_a_store_change_no_result(undisturbed, tmp_pat
     stdout, stderr = program.communicate(timeout=300)
     assert "15 kept runs are made again" in stderr
     assert undisturbed == json.loads(stdout)
+
+
+def test_without_dask_a_cluster_is_one_sentence(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with (
+        pytest.raises(
+            InvalidInput, match=r"a cluster needs dask and distributed: pip install 'weightdecay\[cluster\]'"
+        ),
+        validate.on_cluster("tcp://127.0.0.1:8786"),
+    ):
+        pass

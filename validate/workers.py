@@ -77,7 +77,9 @@ def results(
         if not _is_death(problem):
             raise
     finally:
-        finished.close()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".* tasks .*", UserWarning)  # of what an error or interrupt left unused
+            finished.close()
     died: dict[int, str] = {}
     again = (
         _one_by_one(function, left, n_processes, died) if cluster_in_use() is None else _as_tasks(function, left, died)
