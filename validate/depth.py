@@ -32,7 +32,7 @@ _FIRST, _MOST = {2: 0.6, 3: 0.25, 4: 0.25}, 1.5
 """Smallest decay, well beneath every jump, and the largest one tried, both over the threshold of two linear layers. Of
 these the experiment `collapse` shows what is below 0.6."""
 _GROWTH = {"quick": 1.2, "full": 1.04}
-_RESOLUTION = {"quick": 0.015, "full": 0.002}
+_RESOLUTION = {"quick": 0.03, "full": 0.002}
 _N_SEEDS = {"quick": 1, "full": 3}
 _KICKS = {"quick": (0.75, 1.33), "full": (0.5, 0.75, 1.33, 2.0)}
 """Kicks over the barrier: a quarter off it, since the directions of the layers relax during the fall or the rise."""
