@@ -137,7 +137,7 @@ def _draw_depth(axes: Axes, curves: Mapping[str, Curve], *, deep: bool) -> list[
     first, last = float(trained.x.min()), float(trained.x.max())
     room = 0.5 if deep else 0.1
     axes.set_xlim(first - 0.1 * (last - first), last + room * (last - first))
-    corner = {"transform": axes.transAxes, "ha": "right", "va": "top", "fontsize": 6.5}
+    corner: dict[str, Any] = {"transform": axes.transAxes, "ha": "right", "va": "top", "fontsize": 6.5}
     artists.append(axes.text(0.98, 0.98, "line: predicted\ncircles: trained", **corner))
     if not deep:
         return artists

@@ -72,8 +72,10 @@ def run(
     """
     check_pixels(data)
     unit = check_positive("largest singular value of residuals and inputs", smooth_threshold(living_examples(data)))
-    steps = {"most": _MOST * unit, "growth": _GROWTH[scale], "resolution": _RESOLUTION[scale]}
-    ladders = {depth: {"depth": depth, "first": _FIRST[depth] * unit, **steps} for depth in _DEPTHS}
+    steps: dict[str, Any] = {"most": _MOST * unit, "growth": _GROWTH[scale], "resolution": _RESOLUTION[scale]}
+    ladders: dict[int, dict[str, Any]] = {
+        depth: {"depth": depth, "first": _FIRST[depth] * unit, **steps} for depth in _DEPTHS
+    }
     products: list[dict[str, Any]] = compute_all(
         [DeepProducts(**ladders[depth], kicks=_KICKS[scale], kicked_at=_KICKED_AT) for depth in _DEPTHS],
         data,
