@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from weightdecay import figures
+from weightdecay import figures, validate
 from weightdecay.errors import InvalidInput
 from weightdecay.figures.bibliography import FORMATS, cite, short, works
 
@@ -81,6 +81,8 @@ def test_unknown_forms_and_keys_are_named():
 @pytest.mark.parametrize("figure_id", figures.ids())
 def test_a_figure_cites_software_data_and_works_that_exist(figure_id):
     keys = figures.references(figure_id)
-    assert ("weightdecay", "lecun1998") == keys[:2]
+    of_data = figures.catalogue.module(figure_id).EXPERIMENT in validate.experiments()
+    assert "weightdecay" == keys[0]
+    assert of_data == ("lecun1998" == keys[1])
     assert set(keys) <= set(works())
     assert "lecun1998" not in figures.references(figure_id, "fashion")

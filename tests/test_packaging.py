@@ -52,7 +52,7 @@ def test_a_wheel_brings_types_data_notice_and_citations(contents):
 
 
 def test_a_wheel_brings_no_tests_and_no_gallery(contents):
-    assert not [path for path in contents if "test" in Path(path).name or "gallery" in path]
+    assert not [path for path in contents if "test" in Path(path).name or "gallery/" in path]
 
 
 def test_every_module_of_the_tree_is_in_the_wheel_and_no_other(contents):
