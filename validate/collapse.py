@@ -31,7 +31,7 @@ Array = NDArray[np.float64]
 
 _ACTIVATIONS = ("linear", "tanh", "relu")
 _CURVE = {
-    "quick": (0.1, 0.2, 0.3, 0.45, 0.6, 0.75, 0.9),
+    "quick": (0.1, 0.3, 0.45, 0.6, 0.75, 0.9),
     "full": (0.1, 0.15, 0.2, 0.25, 0.3, 0.38, 0.45, 0.53, 0.6, 0.68, 0.75, 0.83, 0.9),
 }
 """Decays of the whole curve over the threshold of the linear network. Below a tenth the minimum takes long to reach."""
