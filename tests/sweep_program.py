@@ -96,11 +96,11 @@ def killed_twenty_times(folder, n_jobs, seed):
             os.setsid()
             sweep(folder, n_jobs, 1 + attempt % 2)
             os._exit(0)
-        if attempt % 4 > 1:  # half of them in the midst, however slow the machine is
+        if attempt % 4 > 1 and counts[-1] < int(n_jobs):  # half of them in the midst, however slow the machine is
             deadline = time.monotonic() + 60
             while len(list(Path(folder).glob("*.npz"))) <= counts[-1] and time.monotonic() < deadline:
                 time.sleep(0.01)
-        time.sleep(chance.uniform(0, 0.3 if attempt % 4 != 1 else 2))
+        time.sleep(chance.uniform(0, 2 if attempt % 4 == 1 else 0.2))
         os.killpg(child, signal.SIGKILL)
         os.waitpid(child, 0)
         counts.append(len(list(Path(folder).glob("*.npz"))))

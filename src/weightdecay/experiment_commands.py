@@ -345,7 +345,8 @@ def _counted(reports: Sequence[Report]) -> str:
 
 def _cells(comparison: Comparison) -> tuple[str, ...]:
     verdict = {None: "  reported", True: "  ok", False: "  FAIL"}[comparison.passed]
-    error = "" if comparison.standard_error is None else f"{comparison.standard_error:.2g}"
+    known = comparison.standard_error is not None and comparison.standard_error == comparison.standard_error
+    error = f"{comparison.standard_error:.2g}" if known else ""
     kind = "" if comparison.tolerance_kind == "relative" else " abs."
     tolerance = "" if comparison.tolerance is None else f"{comparison.tolerance:.3g}{kind}"
     ratio = f"{comparison.ratio:.6g}" if comparison.ratio == comparison.ratio else ""
