@@ -389,6 +389,52 @@ def test_a_run_of_another_version_is_told_and_replaced(what, data, tmp_path, mon
     assert 2 == len(list((tmp_path / "runs").iterdir()))
 
 
+EDITED = """
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+
+from weightdecay import validate
+from madeup.factor import factor
+
+
+@dataclass(frozen=True)
+class Job:
+    number: int
+
+    def check(self, data):
+        pass
+
+    def start(self, data):
+        return factor * self.number
+
+
+def main():
+    part = validate.Part(np.ones((6, 1), np.uint8), np.arange(6))
+    data = validate.Dataset("toy", part, part, part, image_shape=(1, 1))
+    with validate.keeping_runs(validate.RunStore(sys.argv[1])):
+        print(validate.compute_all([Job(1), Job(2)], data, n_jobs=1))
+"""
+
+
+def test_a_result_of_code_that_was_edited_since_is_never_given(tmp_path):
+    folder = tmp_path / "madeup"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "job.py").write_text(EDITED)
+
+    def answer(factor):
+        (folder / "factor.py").write_text(f"factor = {factor}\n")
+        command = [sys.executable, "-B", "-c", "from madeup.job import main; main()", str(tmp_path / "runs")]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+        return done.stdout.strip(), "2 kept runs are made again" in done.stderr
+
+    assert ("[10, 20]", False) == answer(10)
+    assert ("[10, 20]", False) == answer("10  # the same")
+    assert ("[30, 60]", True) == answer(30)
+
+
 def test_a_file_of_no_kind_in_the_place_of_a_run_is_told(data, tmp_path):
     job = Counting(str(tmp_path / "mark"), 1)
     store = RunStore(tmp_path / "runs")
