@@ -43,7 +43,8 @@ def test_a_reader_that_goes_away_is_no_error():
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="interrupts are sent another way here")
-def test_an_interrupt_ends_the_command_in_one_line_and_leaves_no_file(tmp_path):
+@pytest.mark.parametrize("seconds", [0.2, 0.7, 1.5, 3.0])  # while the processes start, and into the training
+def test_an_interrupt_ends_the_command_in_one_line_and_leaves_no_file(tmp_path, seconds):
     out = tmp_path / "out"
     program = subprocess.Popen(
         [*COMMAND, "figures", "--out", str(out), "--jobs", "2"],
@@ -55,7 +56,7 @@ def test_an_interrupt_ends_the_command_in_one_line_and_leaves_no_file(tmp_path):
     deadline = time.monotonic() + 60
     while not out.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
-    time.sleep(3)  # into the training
+    time.sleep(seconds)
     os.killpg(program.pid, signal.SIGINT)  # as the terminal does: to the command and its workers
     stdout, stderr = program.communicate(timeout=60)
     assert (130, "", "Interrupted.") == (program.returncode, stdout, stderr.strip())

@@ -1,6 +1,7 @@
 """Sweeps: the same results on any number of processes, whoever dies, whenever it is killed."""
 
 import contextlib
+import functools
 import json
 import os
 import random
@@ -16,7 +17,17 @@ import pytest
 
 from weightdecay import validate
 from weightdecay.errors import InvalidInput
-from weightdecay.validate import Recording, Run, RunStore, TrainingConfig, compute_all, keeping_runs, load_mnist, sweep
+from weightdecay.validate import (
+    Recording,
+    Run,
+    RunStore,
+    TrainingConfig,
+    compute_all,
+    keeping_runs,
+    load_mnist,
+    sweep,
+    workers,
+)
 from weightdecay.validate.result_files import pack
 
 PROGRAM = f"""
@@ -168,6 +179,13 @@ def test_who_kills_its_process_is_named_and_all_others_are_finished_and_kept(how
     )
     assert 11 == len(kept(tmp_path))
     assert {path.name for path in kept(tmp_path)} <= set(undisturbed["files"])
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="signals cannot be masked here")
+def test_processes_do_not_hear_interrupts_and_this_one_does():
+    mask = functools.partial(signal.pthread_sigmask, signal.SIG_BLOCK, [])
+    assert [{signal.SIGINT}] * 2 == [blocked for _, blocked in workers.results(mask, [()] * 2, ["a", "b"], 2)]
+    assert signal.SIGINT not in mask()
 
 
 @posix

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import threading
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Any
 
 import joblib
@@ -67,7 +70,8 @@ def results(
         return
     left: Calls = dict(enumerate(calls))
     parallel = _parallel(n_processes, shared)
-    finished = parallel(joblib.delayed(_call)(number, function, *call) for number, call in left.copy().items())
+    with _processes_deaf_to_interrupts():
+        finished = parallel(joblib.delayed(_call)(number, function, *call) for number, call in left.copy().items())
     try:
         for number, result in finished:
             del left[number]
@@ -114,6 +118,20 @@ def _call(number: int, function: Callable[..., Any], *call: Any) -> tuple[int, A
     return number, function(*call)
 
 
+@contextmanager
+def _processes_deaf_to_interrupts() -> Iterator[None]:
+    """Start processes that an interrupt from the keyboard does not reach: this one ends them, without their traces."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # joblib starts it first, and Python then lifts the mask, so not while it is set
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _watch(parent: int) -> None:
     """Let this process end when the one that started it is gone."""
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
@@ -141,7 +159,8 @@ def _one_by_one(
                     if idle
                     else ProcessPoolExecutor(max_workers=1, initializer=_watch, initargs=(os.getpid(),))
                 )
-                busy[executor.submit(_call, number, function, *call)] = executor, number
+                with _processes_deaf_to_interrupts():
+                    busy[executor.submit(_call, number, function, *call)] = executor, number
             for future in wait(busy, return_when=FIRST_COMPLETED).done:
                 executor, number = busy.pop(future)
                 problem = future.exception()
