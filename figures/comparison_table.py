@@ -175,7 +175,7 @@ def quotation(report: Report, key: str | None = None) -> str:
         True: f"inside the tolerance of {tolerance}, set beforehand",
         False: f"outside the tolerance of {tolerance}, set beforehand",
     }[told.passed]
-    error = " (mean and standard error over seeds)" if "±" in measured else ""
+    error = f" (mean and standard error over {told.error_over})" if "±" in measured else ""
     return (
         f"{quantity[0].upper()}{quantity[1:]}: measured {measured}{error}, predicted {predicted} from "
         f"{inputs if inputs != 'nothing' else 'nothing measured'} (ratio {ratio}; {verdict}). {_tally(judged)}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -85,12 +84,11 @@ def facts(report: Report) -> dict[str, Any]:
     """
     told = dict(report.provenance["parameters"])
     told["data"], told["linear"] = report.provenance["data"], LINEAR
-    epochs = told["epochs"]
-    shares = {layer: _comparison(report, f"claim 1: .*layer {layer}") for layer in (2, 3)}
-    floors = {layer: _comparison(report, f"variance of layer {layer}.*decay alone") for layer in (2, 3)}
+    shares = {layer: report.comparison(f"claim 1 layer {layer}") for layer in (2, 3)}
+    floors = {layer: report.comparison(f"variance layer {layer}") for layer in (2, 3)}
     variance = {layer: _curve(report, "variance", f"layer {layer}, trained").y for layer in (2, 3)}
-    dead = _comparisons(report, "claim 2: .*exp")
-    norms = [c.measured for c in report.comparisons if c.quantity.startswith("student") and c.tolerance is not None]
+    dead = [found for found in report.comparisons if found.key == "claim 2"]  # none if no pixel is dead
+    norms = [c.measured for c in report.comparisons if c.key.startswith("student") and c.tolerance is not None]
     accuracies = [curve for curve in report.curves if curve.panel == "accuracy"]
     told |= _claims(report) if told["lmbda"] else {}
     told |= {
@@ -98,7 +96,7 @@ def facts(report: Report) -> dict[str, Any]:
         "norms_z": max(map(abs, norms), default=None),
         "dead": {"error": abs(dead[0].ratio - 1)} if dead else None,
         "share": {layer: found.ratio for layer, found in shares.items()},
-        "last_share": {layer: _comparison(report, f"^epoch {epochs}.*layer {layer}").ratio for layer in (2, 3)},
+        "last_share": {layer: report.comparison(f"last epoch layer {layer}").ratio for layer in (2, 3)},
         "variance": {
             layer: {"start": values[0], "end": values[-1], "floor": floors[layer].predicted}
             for layer, values in variance.items()
@@ -115,9 +113,9 @@ def facts(report: Report) -> dict[str, Any]:
 def _claims(report: Report) -> dict[str, Any]:
     """Return answer, place and margin of each claim, layer by layer."""
     told, data = report.provenance["parameters"], report.provenance["data"]
-    shares = {layer: _comparison(report, f"claim 1: .*layer {layer}") for layer in (2, 3)}
-    sizes = {layer: _comparison(report, f"claim 3: rms weight of layer {layer}") for layer in (2, 3)}
-    needed = {layer: _comparison(report, f"claim 3: epochs .*layer {layer}").predicted for layer in (2, 3)}
+    shares = {layer: report.comparison(f"claim 1 layer {layer}") for layer in (2, 3)}
+    sizes = {layer: report.comparison(f"claim 3 layer {layer}") for layer in (2, 3)}
+    needed = {layer: report.comparison(f"claim 3, epochs layer {layer}").predicted for layer in (2, 3)}
     variance = {layer: _curve(report, "variance", f"layer {layer}, trained").y for layer in (2, 3)}
     growth = {layer: math.sqrt(values[1] / values[0]) for layer, values in variance.items()}
     rates = {"lr": told["eta"], "weight_decay": told["weight_decay"]}
@@ -162,8 +160,8 @@ def _long_facts(report: Report) -> dict[str, Any] | None:
     for layer, panel in BUDGETS.items():
         trained = _curve(report, "tail-off", f"layer {layer}, trained")
         norms[layer] = _at_end(trained)
-        weight = _comparison(report, f"^rms weight of layer {layer}.*of the layer").predicted  # 1/sqrt(its n_weights)
-        claimed = _comparison(report, f"claim 3: rms weight of layer {layer}").predicted
+        weight = report.comparison(f"own size layer {layer}").predicted  # 1/sqrt(its n_weights)
+        claimed = report.comparison(f"claim 3 layer {layer}").predicted
         factors[layer] = math.sqrt(norms[layer]) * weight / claimed
         loss, pull, noise = (
             _at_end(_curve(report, panel + LONG, f"layer {layer}, {name}{LONG}")) for name in (LOSS, PULL, NOISE)
@@ -204,17 +202,6 @@ def _follows(claim: Mapping[int, tuple[str, str, str]]) -> str:
     """Return which layers follow a claim about what decay does, each with its margin."""
     words = {"true": "follows it", "false": "does not follow it", "undecided": "may follow it"}
     return "; ".join(f"{where} {words[verdict]} ({margin})" for verdict, where, margin in claim.values())
-
-
-def _comparisons(report: Report, pattern: str) -> list[Comparison]:
-    return [found for found in report.comparisons if re.search(pattern, found.quantity)]
-
-
-def _comparison(report: Report, pattern: str) -> Comparison:
-    found = _comparisons(report, pattern)
-    if len(found) != 1:
-        raise InvalidInput(f"the report has {len(found)} comparisons like {pattern!r}, but the figure tells of one")
-    return found[0]
 
 
 def _curve(report: Report, panel: str, name: str) -> Curve:

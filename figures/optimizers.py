@@ -154,6 +154,7 @@ def compute(
                     expected, estimate.value, estimate.standard_error, "hyperparameters",
                     tolerance=STANDARD_ERRORS * estimate.standard_error + left_out * expected,
                     tolerance_kind="absolute", reason=REASON, key=f"{quantity} {row.name} {eps:g}",
+                    error_over="independent walks",
                 )
             )  # fmt: skip
             for name, value in (

@@ -2,6 +2,8 @@
 
 import math
 
+import dataclasses
+
 import pytest
 
 from weightdecay.errors import InvalidInput
@@ -64,6 +66,11 @@ def test_the_sentence_to_quote_tells_the_first_judged_comparison_with_its_error_
     assert sentence.startswith("Rms of layer_2: measured 1.010 ± 0.020 (mean and standard error over seeds)")
     assert "predicted 1.000 from outputs (ratio 1.010; inside the tolerance of ±5.0 %, set beforehand)" in sentence
     assert sentence.endswith("Of 2 comparisons with a tolerance, 1 are inside it.")
+
+
+def test_the_sentence_to_quote_says_what_its_error_is_over():
+    told = quotation(report(dataclasses.replace(INSIDE, error_over="blocks of steps")))
+    assert "measured 1.010 ± 0.020 (mean and standard error over blocks of steps)" in told
 
 
 def test_the_sentence_to_quote_can_tell_another_comparison_and_a_failure_as_one():

@@ -28,7 +28,7 @@ class Comparison:
     predicted, measured : float
         Predicted and measured value.
     standard_error : float or None
-        Standard error of the measured mean over seeds; None where one run is compared exactly.
+        Standard error of the measured mean; None where one run is compared exactly.
     inputs : str
         What the prediction was given: "nothing", "hyperparameters and data", "outputs", "gradients", ...
     tolerance : float or None, optional
@@ -39,6 +39,8 @@ class Comparison:
         Why the tolerance is what it is, or why there is none.
     key : str, optional
         Short name by which captions and tests find the comparison, unique within its report ("threshold tanh").
+    error_over : str, optional
+        What the standard error is over: "seeds", or whatever else was repeated.
 
     Attributes
     ----------
@@ -63,6 +65,7 @@ class Comparison:
     tolerance_kind: Literal["relative", "absolute"] = "relative"
     reason: str = ""
     key: str = ""
+    error_over: str = "seeds"
     ratio: float = field(init=False)
     passed: bool | None = field(init=False)
 

@@ -194,6 +194,7 @@ def _decay(findings: Findings) -> list[Comparison]:
             "nothing",
             in_double,
             tolerance=ROUNDING,
+            key="dead pixels",
         ),
         over_seeds(
             "claim 2: decay factor per epoch, weights of dead pixels against the exact product",
@@ -202,6 +203,7 @@ def _decay(findings: Findings) -> list[Comparison]:
             "nothing",
             in_double,
             tolerance=ROUNDING,
+            key="claim 2, exact product",
         ),
         over_seeds(
             "claim 2: decay factor per epoch, weights of dead pixels against exp(-eta*lmbda/m)",
@@ -210,6 +212,7 @@ def _decay(findings: Findings) -> list[Comparison]:
             "nothing",
             "the proven bound of the exponential's error, and rounding to float64 over the whole run",
             tolerance=float(claim.numeric("relative_error_bound", **counts)) + 1e-7,
+            key="claim 2",
         ),
     ]
 
@@ -223,6 +226,7 @@ def _variance(findings: Findings, layer: int) -> Comparison:
         "nothing",
         "decay alone is no prediction: data that pull outwards leave a layer above it, inwards below it",
         unit="weight²",
+        key=f"variance layer {layer + 2}",
     )
 
 
@@ -240,6 +244,7 @@ def _balance(findings: Findings, layer: int) -> Comparison:
         "gradients",
         ROUNDING,
         reason="exact: only rounding to float32 may show",
+        key=f"balance layer {layer + 2}",
     )
 
 
@@ -261,6 +266,7 @@ def _gap(findings: Findings) -> Comparison:
         "exact for every network: only rounding to float32 may show",
         unit="nat",
         tolerance=ROUNDING,
+        key="pull layer 3",
     )
 
 
@@ -272,6 +278,7 @@ def _equal_pull(findings: Findings) -> Comparison:
         "gradients",
         "equal pull needs homogeneous units; sigmoids are not, and this is by how much they break it",
         unit="nat",
+        key="equal pull",
     )
 
 
@@ -285,8 +292,12 @@ def _budget(findings: Findings, layer: int) -> list[Comparison]:
             "gradients",
             "decay rules where the ratio is near 0, the data where it is above 1; at rest it is 1",
             unit="nat",
+            key=f"{key} layer {layer + 2}",
         )
-        for epoch, when in ((0, "claim 1: first epoch"), (-1, f"epoch {findings.epochs[-1]:g}"))
+        for epoch, when, key in (
+            (0, "claim 1: first epoch", "claim 1"),
+            (-1, f"epoch {findings.epochs[-1]:g}", "last epoch"),
+        )
     ]
 
 
@@ -310,6 +321,7 @@ def _third_claim(findings: Findings, layer: int) -> list[Comparison]:
             "nothing",
             "the claimed size has no prefactor, and the run is shorter than the decay to it",
             unit="weight",
+            key=f"claim 3 layer {layer + 2}",
         ),
         over_seeds(
             f"rms weight {after}, against 1/sqrt(n_weights) of the layer",
@@ -318,6 +330,7 @@ def _third_claim(findings: Findings, layer: int) -> list[Comparison]:
             "nothing",
             "the law of homogeneous layers counts each layer's own weights; its prefactor is not 1",
             unit="weight",
+            key=f"own size layer {layer + 2}",
         ),
         Comparison(
             f"claim 3: epochs that decay alone takes layer {layer + 2} to 1/sqrt(n_weights), against epochs run",
@@ -327,6 +340,7 @@ def _third_claim(findings: Findings, layer: int) -> list[Comparison]:
             None,
             "nothing",
             reason="what the run could have shown, were there no data",
+            key=f"claim 3, epochs layer {layer + 2}",
         ),
     ]
 
@@ -365,6 +379,7 @@ def _student(findings: Findings) -> list[Comparison]:
                         3.0 if judged else None,
                         "absolute",
                         reason,
+                        f"student's {name.replace('_', ' ')} layer {layer} {('before', 'after')[when]}",
                     )
                 )
     return told
@@ -395,6 +410,7 @@ def starts(by_example: Examples) -> list[Comparison]:
                 "nothing",
                 "by decay alone the old start would come down to the new one's size; the data hold both above it",
                 unit="weight",
+                key=f"size {label}",
             )
         )
         accuracies.append(
@@ -404,6 +420,7 @@ def starts(by_example: Examples) -> list[Comparison]:
                 [record.accuracy()[-1] for record in records],
                 "outputs",
                 "told for comparison with the book",
+                key=f"accuracy {label}",
             )
         )
     return sizes + accuracies

@@ -272,6 +272,7 @@ def _whole_set(seen: Seen) -> list[Comparison]:
                     error,
                     inputs="gradients",
                     reason=f"{expected}; the error is that of the pull, sampled with fresh examples",
+                    error_over="blocks of steps",
                     key=f"whole {sampling} layer {layer + 2}",
                 )
             )
