@@ -32,6 +32,8 @@ _FIRST, _MOST = {2: 0.6, 3: 0.25, 4: 0.25}, 1.5
 """Smallest decay, well beneath every jump, and the largest one tried, both over the threshold of two linear layers. Of
 these the experiment `collapse` shows what is below 0.6."""
 _GROWTH = {"quick": 1.2, "full": 1.04}
+_PREDICTED_GROWTH = {"quick": 1.2, "full": 1.01}
+"""A finer ladder at full scale, so that prediction and training do not agree because they stop at the same rungs."""
 _RESOLUTION = {"quick": 0.03, "full": 0.002}
 _N_SEEDS = {"quick": 1, "full": 3}
 _KICKS = {"quick": (0.75, 1.33), "full": (0.5, 0.75, 1.33, 2.0)}
@@ -72,12 +74,13 @@ def run(
     """
     check_pixels(data)
     unit = check_positive("largest singular value of residuals and inputs", smooth_threshold(living_examples(data)))
-    steps: dict[str, Any] = {"most": _MOST * unit, "growth": _GROWTH[scale], "resolution": _RESOLUTION[scale]}
+    steps: dict[str, Any] = {"most": _MOST * unit, "resolution": _RESOLUTION[scale]}
     ladders: dict[int, dict[str, Any]] = {
         depth: {"depth": depth, "first": _FIRST[depth] * unit, **steps} for depth in _DEPTHS
     }
+    growth = _PREDICTED_GROWTH[scale]
     products: list[dict[str, Any]] = compute_all(
-        [DeepProducts(**ladders[depth], kicks=_KICKS[scale], kicked_at=_KICKED_AT) for depth in _DEPTHS],
+        [DeepProducts(**ladders[depth], growth=growth, kicks=_KICKS[scale], kicked_at=_KICKED_AT) for depth in _DEPTHS],
         data,
         n_jobs=n_jobs,
         progress=progress,
@@ -89,6 +92,7 @@ def run(
     jobs = [
         DeepNetworks(
             **ladders[depth],
+            growth=_GROWTH[scale],
             seed=own,
             kick_decay=float(np.nan_to_num(predicted[depth]["kick_decay"], nan=unit)),
             kicks=tuple(float(kick) for kick in predicted[depth]["kicks"] if np.isfinite(kick)),
@@ -115,6 +119,7 @@ def run(
                 "depths": _DEPTHS,
                 "threshold_of_two_layers": unit,
                 "growth": _GROWTH[scale],
+                "growth_of_predictions": growth,
                 "resolution": _RESOLUTION[scale],
                 "hidden": data.n_classes,
                 "n_seeds": n_seeds,
