@@ -32,9 +32,10 @@ _OF_THEORY: tuple[str, ...] = (
     "convergence",
     "optimizers",
     "phase-diagram",
+    "time-to-equilibrium",
 )
 """Figures of no experiment that `figures` draws too: they need no data set."""
-_OF_HYPERPARAMETERS = ("norm-trajectory", "diagnosis", "time-to-equilibrium")
+_OF_HYPERPARAMETERS = ("norm-trajectory", "diagnosis")
 """Figures of what a user gives: they are drawn by other commands than `figures`."""
 
 

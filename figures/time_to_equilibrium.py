@@ -7,6 +7,7 @@ with. ``weightdecay predict --plot`` marks the run that was asked for.
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from ..errors import InvalidInput
+from ..errors import InvalidInput, check_choice
 from ..simulate import Prediction, published_runs
 from ..theory import derive
 from ..validate import Curve, Report, provenance
@@ -62,11 +63,21 @@ _LABEL_GAP = 0.021
 """Least distance of neighbouring labels, in widths of a wide figure's axes."""
 
 
-def compute(*, prediction: Prediction | None = None) -> Report:
+def compute(
+    *,
+    scale: str = "quick",
+    n_jobs: int = 1,
+    rng: int = 0,
+    data: Any = None,
+    progress: Callable[[int, int, str], None] | None = None,
+    prediction: Prediction | None = None,
+) -> Report:
     """Return the lines and the marks of the chart.
 
     Parameters
     ----------
+    scale, n_jobs, rng, data, progress
+        As figures of experiments have them. Not used beyond the check of the scale: nothing is long or random.
     prediction : Prediction, optional
         A run to mark beside the models, from `weightdecay.simulate.predict`.
 
@@ -78,7 +89,7 @@ def compute(*, prediction: Prediction | None = None) -> Report:
     Raises
     ------
     InvalidInput
-        If it is no prediction, or one without decay.
+        If it is no prediction, or one without decay, or the scale is unknown.
 
     Examples
     --------
@@ -86,6 +97,8 @@ def compute(*, prediction: Prediction | None = None) -> Report:
     >>> len(report.provenance["results"]["models"]) > 10
     True
     """
+    del n_jobs, data, progress
+    check_choice("scale", scale, ("quick", "full"))
     claim = derive("convention-pytorch")
     rates = np.geomspace(*RATES, POINTS)
     curves = []
@@ -113,11 +126,13 @@ def compute(*, prediction: Prediction | None = None) -> Report:
     curves.append(_curve(MODELS, "reference", places, np.array([model["time_constant_steps"] for model in models])))
     curves.append(_curve(LENGTHS, "reference", places, np.array([float(model["n_steps"]) for model in models])))
     told = {"decays": list(DECAYS), "models": [run.name for run in runs]}
-    origin = provenance(experiment=EXPERIMENT, scale="full", seed=None, parameters=told, data=None)
-    words = ["weightdecay", "predict", "--plot", "weightdecay-figures"]
-    if prediction is not None:
-        words += ["--optimizer", prediction.optimizer, "--lr", f"{prediction.lr:g}"]
-        words += ["--weight-decay", f"{prediction.weight_decay:g}", "--steps", str(prediction.n_steps)]
+    origin = provenance(experiment=EXPERIMENT, scale=scale, seed=rng, parameters=told, data=None)
+    if prediction is None:
+        words = ["weightdecay", "figures", ID, "--scale", scale, "--seed", str(rng)]
+    else:
+        words = ["weightdecay", "predict", "--plot", "weightdecay-figures", "--optimizer", prediction.optimizer]
+        words += ["--lr", f"{prediction.lr:g}", "--weight-decay", f"{prediction.weight_decay:g}"]
+        words += ["--steps", str(prediction.n_steps)]
     results = {"models": models, "own": prediction is not None}
     return Report(EXPERIMENT, (), tuple(curves), origin | {"command": shlex.join(words), "results": results})
 
@@ -238,6 +253,8 @@ def _line_label(axes: Axes, curve: Curve, words: str, *, below: bool) -> Artist:
         va="top" if below else "bottom",
         fontsize=6.5,
         color="0.35",
+        zorder=1.5,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
     )
 
 

@@ -57,6 +57,11 @@ def test_a_run_of_ones_own_is_marked(tmp_path):
     assert "--lr 0.001 --weight-decay 0.1 --steps 5000" in text
 
 
+def test_it_is_drawn_with_the_others_and_says_how(report):
+    assert ID in figures.ids()
+    assert f"weightdecay figures {ID} --scale quick --seed 0" == report.provenance["command"]
+
+
 def test_what_is_no_prediction_or_has_no_decay_is_refused():
     with pytest.raises(InvalidInput, match="must be what simulate.predict returns"):
         figures.make(ID, prediction="run")
