@@ -1,8 +1,7 @@
 """The table of comparisons says in words and numbers what the report holds."""
 
-import math
-
 import dataclasses
+import math
 
 import pytest
 

@@ -8,7 +8,7 @@ import pytest
 from weightdecay.errors import InvalidInput
 from weightdecay.validate import Mlp, TrainingConfig
 from weightdecay.validate.configuration import ACTIVATIONS, OUTPUTS
-from weightdecay.validate.mlp import cost, evaluate, predictive_entropy
+from weightdecay.validate.mlp import activate, cost, derivative, evaluate, predict, predictive_entropy
 
 WIDTHS = {1: (5, 3), 2: (5, 4, 3), 3: (5, 4, 6, 3), 4: (5, 4, 6, 4, 3)}
 
@@ -138,3 +138,29 @@ def test_the_size_of_normalized_weights_changes_no_output_and_divides_their_grad
 def test_normalization_that_is_none_is_refused():
     with pytest.raises(InvalidInput, match="normalized is 'hidden', but must be False, True"):
         Mlp((np.ones((2, 3)),), (np.zeros(2),), normalized="hidden")
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: activate("softplus", np.ones(2)),
+        lambda: derivative("softplus", np.ones(2)),
+        lambda: predict("probit", np.ones(2)),
+        lambda: cost("probit", np.ones(2), np.ones(2)),
+        lambda: predictive_entropy("probit", np.ones(2)),
+    ],
+)
+def test_unknown_units_are_refused_by_name(ask):
+    with pytest.raises(InvalidInput, match=r"(activation is 'softplus'|output is 'probit'), but must be one of"):
+        ask()
+
+
+def test_a_normalized_row_of_zeros_acts_as_zeros_and_has_finite_gradients():
+    rng = np.random.default_rng(0)
+    weights = (np.vstack([np.zeros(4), rng.standard_normal((2, 4))]), rng.standard_normal((2, 3)))
+    network = Mlp(weights, (np.zeros(3), np.zeros(2)), "relu", "softmax", normalized=True)
+    x, y = rng.standard_normal((5, 4)), np.eye(2)[[0, 1, 0, 1, 1]]
+    assert (network.acting_weights()[0][0] == 0).all()
+    assert np.linalg.norm(network.acting_weights()[0][1:], axis=1) == pytest.approx([2, 2])
+    assert (network.gradients(x, y)[0][0][0] == 0).all()
+    assert all(np.isfinite(gradient).all() for part in network.gradients(x, y) for gradient in part)

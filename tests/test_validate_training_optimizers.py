@@ -354,3 +354,21 @@ def test_gradients_of_normalized_neurons_are_perpendicular_and_fall_with_the_nor
 def scaled(network, factor):
     weights = (factor * network.weights[0], *network.weights[1:])
     return Mlp(weights, network.biases, network.activation, network.output, network.normalized)
+
+
+@pytest.mark.parametrize(
+    "optimizer", [SGD(), SGD(momentum=0.9, coupling="decoupled"), Adam(coupling="decoupled")], ids=told
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_normalized_network_whose_units_are_all_off_collapses_and_does_not_diverge(small_data, optimizer, dtype):
+    chosen = TrainingConfig.pytorch(
+        layers=[small_data.train.images.shape[1], 5, 10], lr=0.5, weight_decay=1.9, batch_size=5, epochs=30,
+        initialization="fan_in", activation="relu", output="softmax", biases=False, normalized=True, dtype=dtype,
+        optimizer=optimizer,
+    )  # fmt: skip
+    drawn = Mlp.initialize(chosen, 0)
+    off = Mlp((-abs(drawn.weights[0]), drawn.weights[1]), drawn.biases, "relu", "softmax", normalized=True)
+    record = train(chosen, small_data, rng=0, initial=off, record=Recording(evaluate=("validation",)))
+    assert record.diverged is None
+    assert (record.final.weights[0] == 0).all()
+    assert record.evaluations["validation"]["cost"] == pytest.approx(np.log(10))

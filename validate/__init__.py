@@ -7,6 +7,7 @@ from .datasets import Dataset, Part, load_mnist
 from .diagnosis import Diagnosis, LayerDiagnosis, diagnose
 from .experiments import experiments, run
 from .mlp import Mlp
+from .optimizers import SGD, Adam, Lion, Muon, Optimizer, RMSprop, SignSGD
 from .param_groups import Description, GroupDescription, describe
 from .provenance import code_checksum, provenance
 from .record import Recording, TrainingRecord
@@ -16,6 +17,8 @@ from .training import train, train_ensemble
 from .training_log import LayerLog, TrainingLog, read_log
 
 __all__ = [
+    "SGD",
+    "Adam",
     "Comparison",
     "Curve",
     "Dataset",
@@ -26,12 +29,17 @@ __all__ = [
     "Job",
     "LayerDiagnosis",
     "LayerLog",
+    "Lion",
     "Mlp",
+    "Muon",
+    "Optimizer",
     "Part",
+    "RMSprop",
     "Recording",
     "Report",
     "Run",
     "RunStore",
+    "SignSGD",
     "TrainingConfig",
     "TrainingLog",
     "TrainingRecord",

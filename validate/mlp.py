@@ -23,13 +23,37 @@ from scipy.special import expit, log_softmax, softmax
 from ..errors import InvalidInput, check_choice, check_rng
 from .configuration import ACTIVATIONS, NORMALIZED_SIZE, OUTPUTS, TrainingConfig, check_normalized
 
-__all__ = ["Evaluation", "Mlp", "cost", "derivative", "evaluate", "predictive_entropy"]
+__all__ = ["Evaluation", "Mlp", "activate", "cost", "derivative", "evaluate", "predict", "predictive_entropy"]
 
 Array = NDArray[Any]
 
 
 def activate(name: str, z: Array) -> Array:
-    """Return phi(z) for a hidden activation."""
+    """Return the activations phi(z) of hidden units.
+
+    Parameters
+    ----------
+    name : {"sigmoid", "tanh", "relu", "linear"}
+        Activation: 1/(1 + exp(-z)), tanh(z), max(z, 0), or z itself.
+    z : (...) ndarray
+        Pre-activations, dimensionless.
+
+    Returns
+    -------
+    (...) ndarray
+        phi(z), unit by unit.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no such activation.
+
+    Examples
+    --------
+    >>> activate("sigmoid", np.array([0.0, 2.0])).round(4)
+    array([0.5   , 0.8808])
+    """
+    check_choice("activation", name, ACTIVATIONS)
     if name == "sigmoid":
         return expit(z)
     if name == "tanh":
@@ -38,11 +62,31 @@ def activate(name: str, z: Array) -> Array:
 
 
 def derivative(name: str, a: Array) -> Array:
-    """Return phi'(z) of a hidden activation from its value a = phi(z).
+    """Return the slopes phi'(z) of hidden units from their activations a = phi(z).
 
+    Parameters
+    ----------
+    name : {"sigmoid", "tanh", "relu", "linear"}
+        Activation, with the slopes a (1 - a), 1 - a^2, 1 where a > 0 and else 0, or 1.
+    a : (...) ndarray
+        Activations, dimensionless.
+
+    Returns
+    -------
+    (...) ndarray
+        phi'(z), unit by unit.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no such activation.
+
+    Examples
+    --------
     >>> float(derivative("sigmoid", np.array(0.5)))
     0.25
     """
+    check_choice("activation", name, ACTIVATIONS)
     slope: Array = np.ones_like(a)
     if name == "sigmoid":
         slope = a * (1 - a)
@@ -54,7 +98,31 @@ def derivative(name: str, a: Array) -> Array:
 
 
 def predict(name: str, logits: Array) -> Array:
-    """Return the outputs p for the logits f."""
+    """Return the outputs p for the logits f.
+
+    Parameters
+    ----------
+    name : {"sigmoid", "softmax", "linear"}
+        Output units: p_i = 1/(1 + exp(-f_i)), p_i = exp(f_i) / sum_j exp(f_j), or p = f.
+    logits : (..., n_outputs) ndarray
+        Logits f.
+
+    Returns
+    -------
+    (..., n_outputs) ndarray
+        Outputs; probabilities, but for linear outputs.
+
+    Raises
+    ------
+    InvalidInput
+        If there are no such output units.
+
+    Examples
+    --------
+    >>> predict("softmax", np.array([0.0, np.log(3.0)]))
+    array([0.25, 0.75])
+    """
+    check_choice("output", name, OUTPUTS)
     if name == "sigmoid":
         return expit(logits)
     return softmax(logits, axis=-1) if name == "softmax" else logits
@@ -76,11 +144,17 @@ def cost(name: str, logits: Array, targets: Array) -> Array:
     (...) ndarray
         Cost per example, in nats for the cross-entropies.
 
+    Raises
+    ------
+    InvalidInput
+        If there are no such output units.
+
     Examples
     --------
     >>> round(float(cost("softmax", np.zeros(10), np.eye(10)[3])), 4)  # ln 10
     2.3026
     """
+    check_choice("output", name, OUTPUTS)
     if name == "sigmoid":
         terms = np.logaddexp(0, logits) - targets * logits
     elif name == "softmax":
@@ -106,11 +180,17 @@ def predictive_entropy(name: str, logits: Array) -> Array:
     (...) ndarray
         Entropy per example in nats, summed over independent sigmoids.
 
+    Raises
+    ------
+    InvalidInput
+        If there are no such output units.
+
     Examples
     --------
     >>> round(float(predictive_entropy("sigmoid", np.zeros(10))), 4)  # 10 ln 2
     6.9315
     """
+    check_choice("output", name, OUTPUTS)
     if name == "linear":
         return np.full(logits.shape[:-1], np.nan)
     if name == "sigmoid":
@@ -122,6 +202,13 @@ def predictive_entropy(name: str, logits: Array) -> Array:
         terms = np.exp(log_p) * log_p
     total: Array = -terms.sum(axis=-1)
     return total
+
+
+def _row_norms(w: Array) -> Array:
+    """Return the norms of the rows, (n_out, 1), and something above 0 for a row of zeros."""
+    norms = np.linalg.norm(w, axis=1, keepdims=True)
+    floored: Array = np.maximum(norms, np.sqrt(np.finfo(norms.dtype).tiny))
+    return floored
 
 
 @dataclass(frozen=True)
@@ -197,10 +284,24 @@ class Mlp:
         return cls(tuple(weights), tuple(biases), config.activation, config.output, config.normalized)
 
     def acting_weights(self) -> tuple[Array, ...]:
-        """Return the matrices that multiply: the weights, with every row of a normalized layer brought to norm 2."""
+        """Return the matrices that multiply: the weights, with every row of a normalized layer brought to norm 2.
+
+        A row of zeros, which has no direction, stays one.
+
+        Returns
+        -------
+        tuple of (n_out, n_in) ndarray
+            One for each layer.
+
+        Examples
+        --------
+        >>> Mlp((np.array([[3.0, 4.0], [0.0, 0.0]]),), (np.zeros(2),), normalized="all").acting_weights()[0]
+        array([[1.2, 1.6],
+               [0. , 0. ]])
+        """
         normalized = [bool(self.normalized)] * (len(self.weights) - 1) + [self.normalized == "all"]
         return tuple(
-            w * (NORMALIZED_SIZE / np.linalg.norm(w, axis=1, keepdims=True)).astype(w.dtype) if normalize else w
+            w * (NORMALIZED_SIZE / _row_norms(w)).astype(w.dtype) if normalize else w
             for w, normalize in zip(self.weights, normalized, strict=True)
         )
 
@@ -275,7 +376,7 @@ class Mlp:
         for layer in reversed(range(len(self.weights))):
             gradient = delta.T @ inputs[layer]
             if acting[layer] is not self.weights[layer]:  # only what turns w changes 2w/||w||
-                norm = np.linalg.norm(self.weights[layer], axis=1, keepdims=True)
+                norm = _row_norms(self.weights[layer])
                 direction = self.weights[layer] / norm
                 along = np.sum(gradient * direction, axis=1, keepdims=True) * direction
                 gradient = (gradient - along) * (NORMALIZED_SIZE / norm)

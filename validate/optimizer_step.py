@@ -5,7 +5,8 @@ own, (n_runs, n_out, n_in), in the units of the weights, and `optimizer_arithmet
 
 A normalized row w acts as c w/||w|| with a fixed c. The products take the stored rows V (w = s V) as they are and
 their results, z = V a, are multiplied by c/||V||. With E the errors of the pre-activations times c/||w||, the gradient
-is E^T a less its part along V: row j loses t_j V_j, t_j = sum_e E_ej z_ej / ||V_j||^2.
+is E^T a less its part along V: row j loses t_j V_j, t_j = sum_e E_ej z_ej / ||V_j||^2. A row that decay alone has moved
+until its square underflows has no direction left, and counts as the weights of a unit that is off.
 """
 
 from __future__ import annotations
@@ -249,7 +250,8 @@ class OptimizerWorkspace(Workspace):
                 np.matmul(below, self.weights_T[layer], self.units_by_run[layer])
             if self.normalized[layer]:
                 np.copyto(self.products[layer], unit)
-                gains = NORMALIZED_SIZE / np.sqrt(np.vecdot(weights[layer], weights[layer])).reshape(-1)
+                power = np.vecdot(weights[layer], weights[layer]).reshape(-1)
+                gains = NORMALIZED_SIZE / np.sqrt(np.maximum(power, np.finfo(power.dtype).tiny))
                 np.multiply(unit, gains, unit)
                 row_gains.append(gains)
             else:
