@@ -26,12 +26,14 @@ What is left of the leading formulas beyond small decay, for a normalized layer.
 regularization, momentum {{ momentum | given }}. At lr·weight_decay = {{ most | given }} the networks are at
 {{ norm["SGD"].leading | number(4) }} (SGD) and {{ norm["heavy ball"].leading | number(4) }} (heavy ball) of the leading
 norm, and at {{ norm["SGD"].exact | number(4) }} and {{ norm["heavy ball"].exact | number(4) }} of the exact one
-[@wan2020]. Angles of networks fail earlier than either formula, which both take the norm for constant from step to
-step: at {{ most | given }} they are {{ angle["SGD"] | number(3) }} (SGD) and {{ angle["heavy ball"] | number(3) }}
+[@wan2020]. Angles of networks leave both formulas earlier, since these take the norm for constant from step to step: at
+{{ most | given }} they are {{ angle["SGD"] | number(3) }} (SGD) and {{ angle["heavy ball"] | number(3) }}
 (heavy ball) of the exact ones. (c, d) The same for heavy ball at lr·weight_decay = {{ memory_decay | given }} against
-the steps that the momentum remembers. With coupled decay the norm hardly feels them; with decoupled decay and a
-momentum of {{ longest | given }} the norm of real gradients is {{ decoupled.leading | number(3) }} of the leading and
-{{ decoupled.exact | number(3) }} of the exact value, which are both for white gradients. (e) Squared norm over that of
+the steps that the momentum remembers. With a momentum of {{ momentum | given }} the norm comes down to
+{{ least | number(2) }} of its root mean square now and then, and a step turns small weights far. With coupled decay the
+mean square hardly feels them; with decoupled decay and a momentum of {{ longest | given }} that of real gradients is
+{{ decoupled.leading | number(3) }} of the leading and {{ decoupled.exact | number(3) }} of the exact value, which are
+both for white gradients. (e) Squared norm over that of
 white gradients of the same power at unit norm [@kosson2023], {{ lowest | number(2) }} to {{ highest | number(2) }}, for
 batches drawn with replacement and reshuffled; reshuffling changes it by {{ changes | join(", ") }}. (f) Decay that
 number formats do over the decay meant, where weights are multiplied by a factor: none at all up to
@@ -97,6 +99,7 @@ def facts(report: Report) -> dict[str, Any]:
             name: report.comparison(f"angular update exact {words} at {most:g}").ratio
             for name, words in (("SGD", "SGD"), ("heavy ball", f"heavy ball {told['momentum']:g}"))
         },
+        "least": report.comparison(f"least norm heavy ball {told['momentum']:g} at {memory_decay:g}").measured,
         "lowest": min(ratios),
         "highest": max(ratios),
         "decoupled": both(f"heavy ball {longest:g}, decoupled at {memory_decay:g}"),
@@ -136,7 +139,7 @@ def draw(report: Report, figure: Figure) -> list[Artist]:
         "a": "Norm: leading formulas fail above 0.01",
         "b": "Angle: fluctuating norms end both formulas",
         "c": "Norm: decoupled decay feels the momentum",
-        "d": "Angle: heavy ball by its memory",
+        "d": "Angle: dips of the norm turn weights far",
         "e": "Correlations matter, reshuffling little",
         "f": "Small decay is rounded away",
     }

@@ -31,7 +31,17 @@ def made_records(runs, _data, **_options):
         rows["one_minus_cosine"] = np.full(n_neurons, decay)
         motion = {name: (np.array([np.full(n_neurons, np.nan), values]),) for name, values in rows.items()}
         final = SimpleNamespace(weights=(np.zeros((n_neurons, 20)),))
-        records.append(SimpleNamespace(neuron_motion=motion, final=final, diverged=None, config=run.config))
+        norms = (rows["norm_squared"] * np.array([[9.0], [1.0], [0.64], [1.36]]),)
+        records.append(
+            SimpleNamespace(
+                neuron_motion=motion,
+                final=final,
+                diverged=None,
+                config=run.config,
+                step_neuron_norm_squared=norms,
+                steps=np.array([0, 1, 3]),
+            )
+        )
     return records
 
 
@@ -122,6 +132,7 @@ def changed(report, key, **values):
         ("validity", "squared norm exact heavy ball 0.99, decoupled at 0.01", {"measured": 3.21}, "and 3.21 of the"),
         ("validity", "angular update exact heavy ball 0.9 at 0.3", {"measured": 7.77}, "7.77 (heavy ball) of"),
         ("validity", "reshuffled AdamW batch 50", {"measured": 9.9}, "to 9.9, for batches"),
+        ("validity", "least norm heavy ball 0.9 at 0.01", {"measured": 0.21}, "comes down to 0.21 of"),
         ("validity", "floor bfloat16", {"measured": 0.123}, "0.123 (bfloat16)"),
         ("fluctuations", "independent hidden", {"measured": 2.0, "predicted": 0.8}, "spread is 2.50 (hidden"),
         ("fluctuations", "driven output", {"measured": 2.0, "predicted": 0.5}, "and 4.00 times"),

@@ -82,6 +82,15 @@ def test_a_norm_is_told_over_that_of_its_gradients_and_dead_neurons_do_not_count
     assert validity._ratio(setting, record, "norm_squared", "exact") == pytest.approx(expected, rel=1e-12)
 
 
+def test_the_least_norm_is_that_of_the_window_over_its_root_mean_square():
+    record = made_record(gradient_power=[1.0, 0.0, 1.0])
+    record.steps = np.array([0, 2, 4])
+    record.step_neuron_norm_squared = (
+        np.array([[0.1] * 3, [9.0] * 3, [1.0, 7.0, 1.0], [0.36] * 3, [1.64, 5.0, 1.64]]),
+    )
+    assert 0.6 == pytest.approx(validity._lowest(record))
+
+
 def test_only_coupled_momentum_counts_what_gradients_have_in_common():
     record = made_record(norm_squared=[1.0] * 3, gradient_power=[1.0] * 3, measured_power=[4.0] * 3)
     for coupling, power in (("coupled", 4.0), ("decoupled", 1.0)):

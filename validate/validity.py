@@ -210,7 +210,8 @@ def _run(setting: Setting, seed: np.random.SeedSequence, scale: str, data: Datas
         sampling=setting.sampling,
         dtype="float64",
     )
-    return Run(config, seed, Recording(steps=(burn_in,), pulls=False, evaluate=(), motion=True))
+    recording = Recording(steps=(burn_in,), pulls=False, evaluate=(), motion=True, every_step_norms=True)
+    return Run(config, seed, recording)
 
 
 def _median(record: TrainingRecord, values: Array) -> float:
@@ -225,6 +226,13 @@ def _measured(record: TrainingRecord, quantity: str) -> Array:
     if quantity == "norm_squared":
         return np.asarray(motion["norm_squared"][0][-1])
     return np.asarray(np.arccos(1 - motion["one_minus_cosine"][0][-1]))
+
+
+def _lowest(record: TrainingRecord) -> float:
+    """Return the least norm in the window over its root mean square, median over the hidden neurons."""
+    assert record.step_neuron_norm_squared is not None
+    norms = record.step_neuron_norm_squared[0][record.steps[-2] :]
+    return _median(record, np.sqrt(norms.min(axis=0) / norms.mean(axis=0)))
 
 
 def _predicted(setting: Setting, record: TrainingRecord, quantity: str, order: str) -> Array:
@@ -260,9 +268,17 @@ def _describe(setting: Setting) -> str:
 
 
 def _against_theory(setting: Setting, records: Sequence[TrainingRecord]) -> list[Comparison]:
-    """Compare angle and norm with the leading and the exact formula."""
+    """Compare angle and norm with the leading and the exact formula, and the norm with what both formulas assume."""
     given = {"angular_update": "hyperparameters", "norm_squared": "gradients"}
-    return [
+    steady = over_seeds(
+        f"least norm over its root mean square, of which formulas assume 1, {_describe(setting)} per step",
+        1.0,
+        [_lowest(record) for record in records],
+        "nothing",
+        MAP,
+        key=f"least norm {_describe(setting)}",
+    )
+    compared = [
         over_seeds(
             f"{words} over the {order} formula, {_describe(setting)} per step",
             1.0,
@@ -274,6 +290,7 @@ def _against_theory(setting: Setting, records: Sequence[TrainingRecord]) -> list
         for quantity, words in QUANTITIES.items()
         for order in ORDERS
     ]
+    return [*compared, steady]
 
 
 def _epoch_key(setting: Setting) -> str:
