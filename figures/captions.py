@@ -1,7 +1,8 @@
 """Fill captions from the data, and write them as plain text, Markdown or LaTeX.
 
 A caption is a Jinja template over the facts that a figure finds in its report, so no number in it is typed. Works are
-cited as ``[@key]``, roots are written ``√name`` or ``√(name)``; the three forms are made from that one text.
+cited as ``[@key]`` or ``[@key; @key]``, roots are written ``√name`` or ``√(name)``; the three forms are made from that
+one text.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ __all__ = ["fill", "number", "percent", "to_markdown", "to_plain", "to_tex"]
 
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 LOWERED = {ord(high): low for low, high in zip("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹", strict=True)}
-CITATION = re.compile(r"\[@([a-z0-9]+)\]")
+CITATION = re.compile(r"\[@([a-z0-9]+(?:; @[a-z0-9]+)*)\]")
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -53,6 +54,18 @@ def percent(value: float | None, digits: int = 2) -> str:
     return f"{number(None if value is None else 100 * value, digits)} %"
 
 
+def given(value: float) -> str:
+    """Return a number that was set with as many digits as it has, up to six.
+
+    Examples
+    --------
+    >>> given(0.1), given(784.0), given(-0.5), given(2.5e-05)
+    ('0.1', '784', '−0.5', '2.5×10⁻⁵')
+    """
+    mantissa, _, power = f"{value:g}".replace("-", "−").partition("e")
+    return mantissa + (f"×10{str(int(power.replace('−', '-'))).translate(RAISED)}" if power else "")
+
+
 def fill(template: str, facts: Mapping[str, Any]) -> str:
     """Return a template filled with facts, on one line.
 
@@ -79,7 +92,7 @@ def fill(template: str, facts: Mapping[str, Any]) -> str:
     '0.9512 per epoch [@nielsen2015]'
     """
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)
-    environment.filters |= {"number": number, "percent": percent, "given": lambda value: f"{value:g}"}
+    environment.filters |= {"number": number, "percent": percent, "given": given}
     try:
         return " ".join(environment.from_string(template).render(facts).split())
     except jinja2.TemplateError as problem:
@@ -91,10 +104,10 @@ def to_plain(caption: str) -> str:
 
     Examples
     --------
-    >>> to_plain("The book [@nielsen2015] asks.")
-    'The book (Nielsen 2015) asks.'
+    >>> to_plain("The book [@nielsen2015] asks; others answer [@wan2020; @kosson2023].")
+    'The book (Nielsen 2015) asks; others answer (Wan et al. 2020; Kosson et al. 2024).'
     """
-    return CITATION.sub(lambda found: f"({bibliography.short(found[1])})", caption)
+    return CITATION.sub(lambda found: f"({'; '.join(map(bibliography.short, found[1].split('; @')))})", caption)
 
 
 def to_markdown(caption: str) -> str:
@@ -116,13 +129,13 @@ def to_tex(caption: str) -> str:
     >>> print(to_tex("λ = 5, 3 % of 1/√fan_in [@nielsen2015]"))
     $\lambda$ = 5, 3\,\% of 1/$\sqrt{\mathrm{fan\_in}}$~\cite{nielsen2015}
     """
-    parts = re.split(r"( ?\[@[a-z0-9]+\]|√\w+|√\([^()]*\))", caption)
+    parts = re.split(r"( ?\[@[a-z0-9; @]+\]|√\w+|√\([^()]*\))", caption)
     return "".join(_tex_part(part) for part in parts)
 
 
 def _tex_part(part: str) -> str:
-    if cited := re.fullmatch(r"( ?)\[@([a-z0-9]+)\]", part):
-        return rf"{'~' if cited[1] else ''}\cite{{{cited[2]}}}"
+    if cited := CITATION.fullmatch(part.removeprefix(" ")):
+        return rf"{'~' if part[0] == ' ' else ''}\cite{{{cited[1].replace('; @', ',')}}}"
     if root := re.fullmatch(r"√\(?(.+?)\)?", part):
         return rf"$\sqrt{{\mathrm{{{_escape(root[1])}}}}}$"
     powers = re.sub("[⁻⁰¹²³⁴-⁹]+", lambda power: f"$^{{{power[0].translate(LOWERED)}}}$", _escape(part))

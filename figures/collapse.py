@@ -46,7 +46,9 @@ _NAMES = {"linear": ("linear", BLUE, "o"), "tanh": ("tanh", VERMILLION, "s"), "r
 _PREDICTED = "linear, nuclear norm"
 _NEAR = 0.88
 _SMALLEST = 3e-3
-_LABELLED, _LABELLED_NEAR = 0.6, 0.92
+_LABELLED = {"linear": (0.6, 4, 5), "tanh": (0.68, -6, -3), "relu": (0.83, -6, -5)}
+_LABELLED_NEAR = {"linear": (0.92, 5, 3), "tanh": (0.92, 5, 3), "relu": (0.92, -5, -8)}
+"""By network: the decay at which its name stands beside its marker, and shifted by how many points."""
 """Decays at which the markers get their names, or the nearest of a sweep."""
 
 
@@ -99,7 +101,7 @@ def draw(report: Report, figure: Figure) -> list[Artist]:
     seen = replace(line, x=line.x[line.y > 0], y=line.y[line.y > 0])
     bare = {name: replace(look, label="") for name, look in looks.items()} | {_PREDICTED: Look(BLUE)}
     artists = draw_curves(whole, [seen, *trained], bare)
-    artists += _name(whole, curves, _LABELLED, {"linear": (4, 5), "tanh": (-6, -3), "relu": (-6, -5)})
+    artists += _name(whole, curves, _LABELLED)
     whole.set_xlim(0, 1.05)
     whole.set_ylim(_SMALLEST, 2 * max(float(curve.y.max()) for curve in trained))
     plain_ticks(whole)
@@ -110,7 +112,7 @@ def draw(report: Report, figure: Figure) -> list[Artist]:
     left = _NEAR * min(1.0, told["relu"])
     highest = 1.15 * max(float(curve.y[curve.x >= left].max()) for curve in trained)
     artists += draw_curves(last, [line, *trained], bare)
-    artists += _name(last, curves, _LABELLED_NEAR, {"linear": (5, 3), "tanh": (5, 3), "relu": (-5, -8)})
+    artists += _name(last, curves, _LABELLED_NEAR)
     for name, words, side in (("relu", f"ReLU {told['relu']:.3f}", "right"), ("linear", "linear, tanh 1", "left")):
         place = float(curves[f"{name}, threshold"].x[0])
         last.axvline(place, color=BLACK, linewidth=0.6, linestyle=(0, (4, 2)), zorder=1)
@@ -135,12 +137,10 @@ def draw(report: Report, figure: Figure) -> list[Artist]:
     return artists
 
 
-def _name(
-    axes: Axes, curves: Mapping[str, Curve], at: float, shifts: Mapping[str, tuple[float, float]]
-) -> list[Artist]:
+def _name(axes: Axes, curves: Mapping[str, Curve], places: Mapping[str, tuple[float, float, float]]) -> list[Artist]:
     """Write the name of each network beside its marker at one decay, shifted by so many points."""
     drawn: list[Artist] = []
-    for name, (right, up) in shifts.items():
+    for name, (at, right, up) in places.items():
         curve, (words, colour, _) = curves[f"{name}, trained"], _NAMES[name]
         place = int(np.argmin(np.abs(curve.x - at)))
         drawn.append(

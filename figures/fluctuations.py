@@ -19,14 +19,15 @@ TITLE = "How norms at rest fluctuate"
 REFERENCES = ("wan2020", "lilyuarora2020")
 
 CAPTION = """
-Fluctuations of norm⁴ at rest, of {{ n_neurons }} normalized neurons in {{ n_seeds }} networks that learn
-{{ data.name }} by SGD with lr·weight_decay = {{ decay | given }}, each neuron in units of its own mean and of the
-standard deviation that a law gives it. (a) If the power of the gradient at unit norm were independent from step to
-step, with the coefficient of variation c that it has, norm⁴ would have the relative standard deviation
-√(2 lr·weight_decay)·c [@lilyuarora2020] and a normal law (line). The spread is {{ independent.hidden | number(3) }}
-(hidden layer) and {{ independent.output | number(3) }} (output layer) times that, for real power is correlated in time;
-Kolmogorov-Smirnov distances {{ distance.hidden | number(2) }} and {{ distance.output | number(2) }}. (b) The same
-linear equation driven by the power as it was: {{ driven.hidden | number(3) }} and {{ driven.output | number(3) }}
+Fluctuations at rest of norm⁴, the power of the norm that obeys a linear equation, of {{ n_neurons }} normalized neurons
+in {{ n_seeds }} networks that learn {{ data.name }} by SGD with lr·weight_decay = {{ decay | given }}: deviations from
+a neuron’s own mean, in units of the standard deviation that a law gives it. (a) If the squared gradient at unit norm
+were independent from step to step, with the relative standard deviation c that it has, norm⁴ would have the relative
+standard deviation √(2 lr·weight_decay)·c [@lilyuarora2020] and a normal law (line). The measured one is
+{{ independent.hidden | number(3) }} (hidden layer) and {{ independent.output | number(3) }} (output layer) times that,
+for real squared gradients are correlated in time; Kolmogorov-Smirnov distances from the normal law
+{{ distance.hidden | number(2) }} and {{ distance.output | number(2) }}. (b) The same linear equation driven by the
+squared gradients as they were: {{ driven.hidden | number(3) }} and {{ driven.output | number(3) }}
 times, distances {{ distance_driven.hidden | number(2) }} and {{ distance_driven.output | number(2) }} from a normal
 law. (c) Relative standard deviation of every neuron, measured against both: open, independent; filled, driven; line,
 equal.
@@ -90,8 +91,8 @@ def draw(report: Report, figure: Figure) -> list[Artist]:
     told = facts(report)
     artists: list[Artist] = []
     for letter, law, title in (
-        ("a", "independent", "Law of independent noise: × {:.2f}"),
-        ("b", "driven", "Driven by the real noise: × {:.2f}"),
+        ("a", "independent", "Independent noise: {:.2f} × as wide"),
+        ("b", "driven", "Noise as it was: {:.2f} × as wide"),
     ):
         artists += _draw_density(axes[letter], report, law)
         label_panel(axes[letter], letter, title.format(told[law]["hidden"]))

@@ -11,6 +11,7 @@ from ..theory import derive
 from ..theory.claims import ALMOST_ENTIRELY, AROUND
 from ..validate import Comparison, Curve, Report
 from .captions import number
+from .comparison_table import with_error
 
 __all__ = ["ALT", "BUDGETS", "CAPTION", "LINEAR", "LONG", "LOSS", "NOISE", "PULL", "facts", "widths_of"]
 
@@ -37,7 +38,8 @@ standard deviations of the seeds' means{% endif %}.
 decay, pull and noise of that epoch balance (lines); (g, h) their budgets.{% endif %}
 {% if lmbda %}Claim 1, decay dominates the first epochs almost entirely: {{ answers(claim_1) }}.
 Claim 2, weights decay by exp(−ηλ/m) = {{ factor | number(4) }} per epoch: true of what decay does
-{%- if dead %}, to {{ dead.error | number(2) }} without gradient{% endif %}; {{ follows(claim_2) }}.
+{%- if dead %}, for weights without gradient follow it within {{ dead.error | number(2) }}{% endif %};
+{{ follows(claim_2) }}.
 Claim 3, the decay tails off around 1/√n_weights (of the network): {{ answers(claim_3) }}.
 {% else %}Without weight decay the three claims have nothing to say.{% endif %}
 {% if long %}By epoch {{ long.epochs }} the squared norms are {{ long.norms | join(" and ") }}: the decay tails off
@@ -127,8 +129,8 @@ def _claims(report: Report) -> dict[str, Any]:
             layer: (
                 _verdict(found.ratio, _relative_error(found), -ALMOST, ALMOST),
                 f"layer {layer}",
-                f"pull and noise give {number(100 * found.ratio, 2)} ± "
-                f"{number(100 * _relative_error(found), 1)} % of the loss in epoch 1",
+                f"pull and noise give {with_error(100 * found.ratio, 100 * _relative_error(found))} % of what decay "
+                "takes in epoch 1",
             )
             for layer, found in shares.items()
         },

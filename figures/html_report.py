@@ -192,10 +192,13 @@ def _data_name(report: Report) -> str:
 def _cited(text: str) -> Markup:
     """Return a caption as HTML, with its citations as links to the bibliography."""
     parts = CITATION.split(text)
-    return Markup("").join(
-        Markup('<a href="#ref-{0}">({1})</a>').format(part, bibliography.short(part)) if place % 2 else escape(part)
-        for place, part in enumerate(parts)
-    )
+    return Markup("").join(_links(part) if place % 2 else escape(part) for place, part in enumerate(parts))
+
+
+def _links(keys: str) -> Markup:
+    link = Markup('<a href="#ref-{0}">{1}</a>')
+    links = [link.format(key, bibliography.short(key)) for key in keys.split("; @")]
+    return Markup("({})").format(Markup("; ").join(links))
 
 
 def _inline(svg: str, prefix: str) -> str:

@@ -27,11 +27,11 @@ Normalized networks on {{ data.name }}, all norms multiplied by {{ kick | given 
 norm⁴ between the kicked network and its twin on the same mini-batches, means over {{ n_seeds }} seeds with standard
 errors; line, exp(−t/T), T = {{ constants.SGD | number(4) }} steps with SGD and
 {{ constants["heavy ball"] | number(4) }} with heavy ball from the hyperparameters alone
-[@vanlaarhoven2017] [@wan2020]. It leaves that line where the gradients at unit norm answer to the kick, since longer
-weights turn more slowly; heavy ball begins late, with an empty buffer. (c) Time constants at the drive that there was,
-after the kick and after the learning rate dropped by {{ drop | given }}, over those of the theory: within
-{{ worst | percent }}
-(shaded, the tolerance of {{ tolerance | percent(1) }}).
+[@vanlaarhoven2017; @wan2020]. It leaves that line where the gradients at unit norm answer to the kick, since longer
+weights turn more slowly; heavy ball begins late, for its running mean of gradients starts at zero. (c) Time constants
+of norm⁴ with the gradients that there were, so that their answer does not count, after the kick and after the learning
+rate was divided by {{ drop | given }}, over those of the theory: within {{ worst | percent }} (shaded, the tolerance of
+{{ tolerance | percent(1) }}).
 """
 
 ALT = """

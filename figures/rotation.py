@@ -158,7 +158,7 @@ def _draw_angles(axes: Axes, report: Report) -> list[Artist]:
                 color=_ink(colour),
             )
         )
-    label_panel(axes, "a", "Exact for SGD; others turn by their correlations")
+    label_panel(axes, "a", "SGD and heavy ball turn as predicted")
     return artists
 
 

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from weightdecay import figures
 from weightdecay.errors import InvalidInput
+from weightdecay.figures import catalogue
 from weightdecay.figures.captions import fill, number, percent, to_markdown, to_plain, to_tex
 
 
@@ -92,3 +94,17 @@ def test_escaped_text_has_no_bare_sign_and_balanced_braces(text):
 
 def test_markdown_keeps_names_whole():
     assert r"n\_weights \*" == to_markdown("n_weights *")
+
+
+def test_works_cited_together_stand_in_one_pair_of_parentheses():
+    caption = "Both [@wan2020; @kosson2023] say so."
+    assert "Both (Wan et al. 2020; Kosson et al. 2024) say so." == to_plain(caption)
+    assert r"Both~\cite{wan2020,kosson2023} say so." == to_tex(caption)
+
+
+@pytest.mark.parametrize("name", figures.all_ids())
+def test_every_citation_of_a_caption_is_one_that_the_figure_lists(name):
+    module = catalogue.module(name)
+    keys = set(re.findall(r"@([a-z0-9]+)", module.CAPTION + module.ALT))
+    assert keys <= set(module.REFERENCES)
+    assert "[@" not in to_plain(module.CAPTION).replace("[@{{", "")

@@ -243,8 +243,8 @@ def test_an_answer_within_its_error_is_undecided():
 
 def test_the_caption_answers_with_margins(report):
     told = fill(founding_question.CAPTION, founding_question.facts(report))
-    assert "true for layer 2 (pull and noise give −2.0 ± 1 % of the loss in epoch 1)" in told
-    assert "false for layer 3 (pull and noise give 390 ± 1 % of the loss in epoch 1)" in told
+    assert "true for layer 2 (pull and noise give −2.0 ± 1.0 % of what decay takes in epoch 1)" in told
+    assert "false for layer 3 (pull and noise give 390.0 ± 1.0 % of what decay takes in epoch 1)" in told
     assert "exp(−ηλ/m) = 0.9512 per epoch" in told
     assert "43 times that; decay alone needs 101 epochs" in told
     assert "within 1.2 standard deviations" in told or "within 1.3 standard deviations" in told
@@ -282,8 +282,8 @@ def test_without_the_student_and_dead_pixels_the_figure_is_drawn_without_them():
     less = dataclasses.replace(report, curves=kept, comparisons=found)
     told = fill(founding_question.CAPTION, founding_question.facts(less))
     assert "student" not in told
-    assert "zero in every training image" not in told
-    assert "no gradient" not in told
+    assert "zero in every image" not in told
+    assert "without gradient" not in told
     with figures.figure_style(ID):
         figures.draw_figure(less, ID)
 

@@ -134,7 +134,7 @@ def changed(report, key, **values):
         ("validity", "reshuffled AdamW batch 50", {"measured": 9.9}, "to 9.9, for batches"),
         ("validity", "least norm heavy ball 0.9 at 0.01", {"measured": 0.21}, "comes down to 0.21 of"),
         ("validity", "floor bfloat16", {"measured": 0.123}, "0.123 (bfloat16)"),
-        ("fluctuations", "independent hidden", {"measured": 2.0, "predicted": 0.8}, "spread is 2.50 (hidden"),
+        ("fluctuations", "independent hidden", {"measured": 2.0, "predicted": 0.8}, "measured one is 2.50 (hidden"),
         ("fluctuations", "driven output", {"measured": 2.0, "predicted": 0.5}, "and 4.00 times"),
         ("fluctuations", "distance driven output", {"measured": 0.77}, "and 0.77 from a normal law"),
     ],
