@@ -20,9 +20,10 @@ from .collapse_threshold import relu_threshold, smooth_threshold
 from .comparison import Comparison, Curve, Report, over_seeds
 from .configuration import ACTIVATIONS
 from .datasets import Dataset
-from .full_batch import check_pixels, come_to_rest, draw_weights, fresh_generator, living_examples
+from .full_batch import check_pixels, come_to_rest, draw_weights, living_examples
 from .product_penalty import least_product
 from .provenance import provenance
+from .seeds import fresh_generator
 from .sweep import compute_all
 
 __all__ = ["ReluSignal", "TwoLayerProducts", "TwoLayerSweep", "run", "vanishing_decay"]

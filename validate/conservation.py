@@ -25,6 +25,7 @@ from .comparison import Comparison, Curve, Report
 from .configuration import TrainingConfig
 from .datasets import Dataset
 from .provenance import provenance
+from .seeds import fresh_generator
 from .stepwise import epochs_of, taken_steps
 from .sweep import compute_all
 from .training import check_fit
@@ -98,7 +99,7 @@ class ChargeRun:
             textbook gradients in float64; first_order: as all_steps, without the gradients' charge. charge, law: root
             mean square of the charges, over that at the start, as measured and as the law has it since the start.
         """
-        rng = np.random.default_rng(np.random.SeedSequence(self.seed.entropy, spawn_key=self.seed.spawn_key))
+        rng = fresh_generator(self.seed)
         laws = conserved_by(self.config, data)
         predictors = [law.predictor() for law in laws]
         roughly = [law.predictor(second_order=False) for law in laws]

@@ -17,10 +17,10 @@ from .full_batch import (
     come_to_rest,
     cost_and_gradients,
     draw_weights,
-    fresh_generator,
     living_examples,
 )
 from .product_penalty import least_product
+from .seeds import fresh_generator
 from .sweeping import raise_decay
 
 __all__ = ["DeepNetworks", "DeepProducts", "barrier", "leading_examples", "ray"]

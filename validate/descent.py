@@ -14,6 +14,7 @@ from .datasets import Dataset
 from .full_batch import come_to_rest, living_examples
 from .mlp import Mlp, cost, predictive_entropy
 from .record import Recording
+from .seeds import fresh_generator
 from .training import check_fit, train
 
 __all__ = ["Descent", "Minima"]
@@ -88,7 +89,7 @@ class Descent:
         DivergenceError
             If the training diverges.
         """
-        rng = np.random.default_rng(np.random.SeedSequence(self.seed.entropy, spawn_key=self.seed.spawn_key))
+        rng = fresh_generator(self.seed)
         network = train(self.config, data, rng=rng, record=Recording(pulls=False, evaluate=())).final
         examples = living_examples(data)
         alive = np.setdiff1d(np.arange(data.n_inputs), data.dead_pixels)

@@ -26,6 +26,7 @@ from .configuration import TrainingConfig
 from .datasets import Dataset
 from .provenance import provenance
 from .record import Recording
+from .seeds import fresh_generator
 from .sweep import compute_all
 from .training import check_fit, train
 
@@ -78,7 +79,7 @@ class Fluctuation:
         The samples are (n_samples, n_neurons); its standard deviation, that of the equation driven by the power as it
         was, and the coefficient of variation of the power are (n_neurons,).
         """
-        rng = np.random.default_rng(np.random.SeedSequence(self.seed.entropy, spawn_key=self.seed.spawn_key))
+        rng = fresh_generator(self.seed)
         watched = Recording(pulls=False, evaluate=(), motion=True, every_step_motion=True)
         record = train(self.config, data, rng=rng, record=watched)
         found = {}

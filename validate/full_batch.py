@@ -28,7 +28,6 @@ __all__ = [
     "come_to_rest",
     "cost_and_gradients",
     "draw_weights",
-    "fresh_generator",
     "living_examples",
 ]
 
@@ -101,11 +100,6 @@ def check_pixels(data: Dataset) -> None:
     """Raise InvalidInput if every training image is black: no weight would get a gradient."""
     if len(data.dead_pixels) == data.n_inputs:
         raise InvalidInput("every training image is black, so no weight is fed; give images with other pixels")
-
-
-def fresh_generator(seed: np.random.SeedSequence) -> np.random.Generator:
-    """Return a generator at the beginning of a stream, whatever has been spawned from the seed since."""
-    return np.random.default_rng(np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key))
 
 
 def draw_weights(widths: Sequence[int], rng: np.random.Generator, *, scale: float = 1.0) -> tuple[Array, ...]:

@@ -18,6 +18,7 @@ from .datasets import Dataset
 from .mlp import Mlp
 from .optimizers import SGD
 from .record import Recording
+from .seeds import unspawned
 from .stepwise import taken_steps
 from .sweep import Run
 from .training import check_fit
@@ -164,7 +165,7 @@ class WholeSetRun:
             balance with the pull of the whole set in place of the batches', block by block of the window. All nan if
             the run diverged.
         """
-        warm_seed, seed, fresh_seed = _children(self.seed, 3)
+        warm_seed, seed, fresh_seed = unspawned(self.seed).spawn(3)
         warm_config = TrainingConfig.from_dict(self.config.to_dict() | {"epochs": self.n_warm_epochs})
         warmed = Run(warm_config, warm_seed, Recording(pulls=False, evaluate=())).start(data).final
         fresh = np.random.default_rng(fresh_seed)
@@ -195,11 +196,6 @@ class WholeSetRun:
             "decay": step.weight_decay * np.mean(norms, axis=0),
             "whole_set": seen["balance"],
         }
-
-
-def _children(seed: np.random.SeedSequence, n_children: int) -> list[np.random.SeedSequence]:
-    """Return the first children of a seed, whatever has been spawned from it since."""
-    return np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key).spawn(n_children)
 
 
 def _fresh_pulls(network: Mlp, data: Dataset, rows: NDArray[np.int64]) -> list[float]:

@@ -33,6 +33,7 @@ from .mlp import Mlp
 from .optimizers import SGD
 from .provenance import provenance
 from .record import Recording, TrainingRecord
+from .seeds import fresh_generator
 from .sweep import compute_all
 from .training import check_fit, train, train_ensemble
 
@@ -83,8 +84,7 @@ class Relaxation:
 
     def start(self, data: Dataset) -> dict[str, Array]:
         """Return fourth powers of the norms and unit gradient powers at every step, for twins and drop."""
-        seed = np.random.SeedSequence(self.seed.entropy, spawn_key=self.seed.spawn_key)
-        first, second, third = np.random.default_rng(seed).spawn(3)
+        first, second, third = fresh_generator(self.seed).spawn(3)
         before = train(self.config, data, rng=first, record=Recording(pulls=False, evaluate=())).final
         epochs = -(-self.n_steps // self.config.steps_per_epoch(data.n_train))
         after = replace(self.config, epochs=epochs)

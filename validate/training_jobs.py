@@ -10,6 +10,7 @@ from .configuration import TrainingConfig
 from .datasets import Dataset
 from .mlp import Mlp
 from .record import Recording, TrainingRecord
+from .seeds import fresh_generator
 from .training import check_fit, checked_start, train_ensemble, train_marked
 
 __all__ = ["Ensemble", "Run"]
@@ -45,7 +46,7 @@ class Run:
 
     def start(self, data: Dataset) -> TrainingRecord:
         """Train the network and return its record, marked if it diverged."""
-        rng = _generator(self.seed)
+        rng = fresh_generator(self.seed)
         return train_marked(self.config, data, rng=rng, initial=self.initial, record=self.record)
 
 
@@ -83,11 +84,6 @@ class Ensemble:
 
     def start(self, data: Dataset) -> list[TrainingRecord]:
         """Train the networks and return their records, marked where one diverged."""
-        rng = _generator(self.seed)
+        rng = fresh_generator(self.seed)
         batches, initial = self.batches, self.initial
         return train_ensemble(self.configs, data, rng=rng, batches=batches, initial=initial, record=self.record)
-
-
-def _generator(seed: np.random.SeedSequence) -> np.random.Generator:
-    """Return a generator at the beginning of a stream, whatever has been spawned from the seed since."""
-    return np.random.default_rng(np.random.SeedSequence(seed.entropy, spawn_key=seed.spawn_key))
