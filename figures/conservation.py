@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from ..validate import Curve, Report, run
 from ..validate.conservation import LABELS
 from .captions import number
-from .drawing import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILLION, Look, draw_curves, label_panel, narrow
+from .drawing import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILLION, Look, by_panel, draw_curves, label_panel, narrow
 from .powers import power_of_ten, power_ticks
 
 __all__ = ["ALT", "CAPTION", "EXPERIMENT", "ID", "REFERENCES", "TITLE", "compute", "draw", "facts"]
@@ -109,15 +109,13 @@ def draw(report: Report, figure: Figure) -> list[Artist]:
     tall = narrow(figure)
     figure.set_figheight(figure.get_figwidth() * (1.6 if tall else 0.36))
     axes = figure.subplot_mosaic("a\nb\nc" if tall else "abc", height_ratios=[1, 1, 1] if tall else None)
-    by_panel: dict[str, list[Curve]] = {}
-    for curve in report.curves:
-        by_panel.setdefault(curve.panel, []).append(curve)
+    panels = by_panel(report.curves)
     drawn = []
     for letter, dtype in (("a", "float32"), ("b", "float64")):
-        drawn += _errors(axes[letter], by_panel[dtype], labelled=tall or letter == "b")
+        drawn += _errors(axes[letter], panels[dtype], labelled=tall or letter == "b")
         label_panel(axes[letter], letter, f"{dtype}: {'only rounding' if told['passed'] else 'errors'}")
     axes["b"].sharey(axes["a"])
-    low = min(float(curve.y.min()) for dtype in told["tolerances"] for curve in by_panel[dtype])
+    low = min(float(curve.y.min()) for dtype in told["tolerances"] for curve in panels[dtype])
     axes["a"].set_ylim(low / 5, 3.0)
     for letter in "ab":
         power_ticks(axes[letter], "y")
@@ -126,7 +124,7 @@ def draw(report: Report, figure: Figure) -> list[Artist]:
         axes["b"].set_ylabel("largest error since the start")
     else:
         axes["b"].tick_params(labelleft=False)
-    return [*drawn, *_charges(axes["c"], by_panel["charge"])]
+    return [*drawn, *_charges(axes["c"], panels["charge"])]
 
 
 def _errors(axes: Axes, curves: Sequence[Curve], *, labelled: bool) -> list[Artist]:

@@ -22,7 +22,17 @@ from scipy.optimize import isotonic_regression
 
 from ..validate import Curve
 
-__all__ = ["BLACK", "COLOURS", "Look", "draw_curves", "label_panel", "narrow", "place_labels", "plain_ticks"]
+__all__ = [
+    "BLACK",
+    "COLOURS",
+    "Look",
+    "by_panel",
+    "draw_curves",
+    "label_panel",
+    "narrow",
+    "place_labels",
+    "plain_ticks",
+]
 
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILLION, PURPLE = map(to_hex, color_sequences["okabe_ito"])
 COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
@@ -78,6 +88,14 @@ def narrow(figure: Figure) -> bool:
     (True, False)
     """
     return bool(figure.get_figwidth() < NARROW)
+
+
+def by_panel(curves: Sequence[Curve]) -> dict[str, list[Curve]]:
+    """Return the curves of each panel, in their order."""
+    found: dict[str, list[Curve]] = {}
+    for curve in curves:
+        found.setdefault(curve.panel, []).append(curve)
+    return found
 
 
 def draw_curves(axes: Axes, curves: Sequence[Curve], looks: Mapping[str, Look]) -> list[Artist]:

@@ -19,7 +19,20 @@ from matplotlib.figure import Figure
 
 from ..validate import Curve, Report, run
 from .captions import number, percent
-from .drawing import BLACK, BLUE, GREEN, ORANGE, PURPLE, VERMILLION, Look, draw_curves, label_panel, narrow, plain_ticks
+from .drawing import (
+    BLACK,
+    BLUE,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    VERMILLION,
+    Look,
+    by_panel,
+    draw_curves,
+    label_panel,
+    narrow,
+    plain_ticks,
+)
 from .founding_caption import ALT, BUDGETS, CAPTION, LINEAR, LONG, LOSS, NOISE, PULL, facts, widths_of
 
 __all__ = ["ALT", "CAPTION", "EXPERIMENT", "ID", "REFERENCES", "TITLE", "compute", "draw", "facts"]
@@ -60,21 +73,19 @@ def draw(report: Report, figure: Figure) -> list[Artist]:
         rows = ["aabc", "ddee", *(["ffgh"] if long else [])]
         figure.set_figheight(figure.get_figwidth() * (0.28 * len(rows) + 0.02))
         axes = figure.subplot_mosaic("\n".join(rows), width_ratios=[0.75, 0.75, 1, 1])
-    by_panel: dict[str, list[Curve]] = {}
-    for curve in report.curves:
-        by_panel.setdefault(curve.panel, []).append(curve)
+    curves = by_panel(report.curves)
 
-    artists = _variance(axes["a"], by_panel["variance"], told["variance"])
+    artists = _variance(axes["a"], curves["variance"], told["variance"])
     panels = [("b", 2, ""), ("c", 3, "")] + ([("g", 2, LONG), ("h", 3, LONG)] if long else [])
     for letter, layer, suffix in panels:
-        artists += _budget(axes[letter], letter, by_panel[BUDGETS[layer] + suffix], layer, suffix, told)
+        artists += _budget(axes[letter], letter, curves[BUDGETS[layer] + suffix], layer, suffix, told)
     for left, right in (("b", "c"), ("g", "h"))[: 1 + long]:
         axes[right].sharey(axes[left])
         axes[right].tick_params(labelleft=False)
-    artists += _size(axes["d"], by_panel["size"])
-    artists += _accuracy(axes["e"], by_panel["accuracy"])
+    artists += _size(axes["d"], curves["size"])
+    artists += _accuracy(axes["e"], curves["accuracy"])
     if long:
-        artists += _tail_off(axes["f"], by_panel["tail-off"], told["long"]["rounded"])
+        artists += _tail_off(axes["f"], curves["tail-off"], told["long"]["rounded"])
     return artists
 
 

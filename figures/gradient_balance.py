@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ..validate import Curve, Report, run
 from .captions import number
-from .drawing import BLACK, BLUE, DARKER, GREEN, VERMILLION, label_panel, narrow
+from .drawing import BLACK, BLUE, DARKER, GREEN, VERMILLION, by_panel, label_panel, narrow
 from .powers import power_of_ten, power_ticks
 
 __all__ = ["ALT", "CAPTION", "EXPERIMENT", "ID", "QUOTED", "REFERENCES", "TITLE", "compute", "draw", "facts"]
@@ -114,13 +114,11 @@ def draw(report: Report, figure: Figure) -> list[Artist]:
     tall = narrow(figure)
     figure.set_figheight(figure.get_figwidth() * (2.1 if tall else 0.37))
     axes = figure.subplot_mosaic("a\nb\nc" if tall else "abc")
-    by_panel: dict[str, list[Curve]] = {}
-    for curve in report.curves:
-        by_panel.setdefault(curve.panel, []).append(curve)
+    panels = by_panel(report.curves)
     return [
-        *_balance(axes["a"], by_panel["balance"]),
-        *_residual(axes["b"], by_panel["residual"], told),
-        *_whole_set(axes["c"], by_panel["whole set"]),
+        *_balance(axes["a"], panels["balance"]),
+        *_residual(axes["b"], panels["residual"], told),
+        *_whole_set(axes["c"], panels["whole set"]),
     ]
 
 

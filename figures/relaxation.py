@@ -90,7 +90,7 @@ def draw(report: Report, figure: Figure) -> list[Artist]:
     label_panel(axes["a"], "a", "SGD: the kick dies away")
     label_panel(axes["b"], "b", "Heavy ball, in its own time")
     artists += _constants(axes["c"], report)
-    label_panel(axes["c"], "c", "Time constants at the given drive")
+    label_panel(axes["c"], "c", "Time constants as predicted")
     return artists
 
 

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from ..validate import Curve, Report, run
 from .captions import number
-from .drawing import BLACK, BLUE, VERMILLION, Look, draw_curves, label_panel, narrow, plain_ticks
+from .drawing import BLACK, BLUE, VERMILLION, Look, by_panel, draw_curves, label_panel, narrow, plain_ticks
 
 __all__ = ["ALT", "CAPTION", "EXPERIMENT", "ID", "REFERENCES", "TITLE", "compute", "draw", "facts"]
 
@@ -46,7 +46,7 @@ Two panels against the epoch, on logarithmic scales. Left, the squared norm of l
 root mean square weights of both layers stay above the lines 1/√fan_in and 1/√n_weights.
 """
 
-DEAD_LABEL = 0.035
+DEAD_LABEL = 0.025
 """Where the label of decay alone stands, as a share of the largest size."""
 LAYERS = {2: (BLUE, "o"), 3: (VERMILLION, "s")}
 
@@ -110,10 +110,8 @@ def draw(report: Report, figure: Figure) -> list[Artist]:
     tall = narrow(figure)
     figure.set_figheight(figure.get_figwidth() * (1.25 if tall else 0.4))
     axes = figure.subplot_mosaic("a\nb" if tall else "ab")
-    by_panel: dict[str, list[Curve]] = {}
-    for curve in report.curves:
-        by_panel.setdefault(curve.panel, []).append(curve)
-    return [*_norms(axes["a"], by_panel["squared norm"], told), *_sizes(axes["b"], by_panel["rms weight"], told)]
+    panels = by_panel(report.curves)
+    return [*_norms(axes["a"], panels["squared norm"], told), *_sizes(axes["b"], panels["rms weight"], told)]
 
 
 def _norms(axes: Axes, curves: Sequence[Curve], told: dict[str, Any]) -> list[Artist]:
