@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -79,12 +80,12 @@ def index(folder: Path) -> dict[str, bytes]:
     return {INDEX: ("\n".join(lines) + "\n").encode(), REFERENCES: (BIB_MARK + "\n" + cite(keys, "bibtex")).encode()}
 
 
-def write_index(folder: Path) -> tuple[Path, ...]:
+def write_index(folder: str | os.PathLike[str]) -> tuple[Path, ...]:
     """Write the index of a folder of figures and their common references.
 
     Parameters
     ----------
-    folder : pathlib.Path
+    folder : str or path
         Where the figures were saved.
 
     Returns
@@ -97,11 +98,12 @@ def write_index(folder: Path) -> tuple[Path, ...]:
     OutputError
         If they cannot be written; older files are then as they were.
     """
+    place = Path(folder)
     for name, mark in ((INDEX, MARK), (REFERENCES, BIB_MARK)):
-        path = folder / name
+        path = place / name
         if path.exists() and not _begins(path, mark.encode()):
             return ()
-    return write_together(folder, index(folder))
+    return write_together(place, index(place))
 
 
 def _begins(path: Path, mark: bytes) -> bool:

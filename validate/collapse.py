@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import check_choice, check_positive, check_rng
+from ..errors import check_choice, check_positive
 from .collapse_threshold import relu_threshold, smooth_threshold
 from .comparison import Comparison, Curve, Report, over_seeds
 from .configuration import ACTIVATIONS
@@ -23,7 +23,7 @@ from .datasets import Dataset
 from .full_batch import check_pixels, come_to_rest, draw_weights, living_examples
 from .product_penalty import least_product
 from .provenance import provenance
-from .seeds import fresh_generator
+from .seeds import fresh_generator, spawned_seeds
 from .sweep import compute_all
 
 __all__ = ["ReluSignal", "TwoLayerProducts", "TwoLayerSweep", "run", "vanishing_decay"]
@@ -197,7 +197,7 @@ def run(
     check_pixels(data)
     threshold = smooth_threshold(living_examples(data))
     check_positive("largest singular value of residuals and inputs", threshold)
-    relu_seed, *sweep_seeds = check_rng(rng).bit_generator.seed_seq.spawn(1 + len(_ACTIVATIONS))  # type: ignore[attr-defined]
+    relu_seed, *sweep_seeds = spawned_seeds(rng, 1 + len(_ACTIVATIONS))
     curve, near = _CURVE[scale], _NEAR[scale]
     solved = curve + tuple(fraction for fraction in near if fraction < 1)
     first_jobs: list[Any] = [

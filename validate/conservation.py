@@ -19,13 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import check_rng
 from .charges import conserved_by
 from .comparison import Comparison, Curve, Report
 from .configuration import TrainingConfig
 from .datasets import Dataset
 from .provenance import provenance
-from .seeds import fresh_generator
+from .seeds import fresh_generator, spawned_seeds
 from .stepwise import epochs_of, taken_steps
 from .sweep import compute_all
 from .training import check_fit
@@ -153,7 +152,7 @@ def run(
     """
     n_steps, n_seeds = _N_STEPS[scale], _N_SEEDS[scale]
     epochs = epochs_of(n_steps, data.n_train, min(_BATCH_SIZE, data.n_train))
-    seeds = check_rng(rng).bit_generator.seed_seq.spawn(n_seeds)  # type: ignore[attr-defined]
+    seeds = spawned_seeds(rng, n_seeds)
     jobs, places = [], []
     for dtype in TOLERANCES:
         for network, described in _NETWORKS.items():

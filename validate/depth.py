@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import check_positive, check_rng
+from ..errors import check_positive
 from .collapse_threshold import smooth_threshold
 from .comparison import Comparison, Curve, Report, over_seeds
 from .datasets import Dataset
 from .depth_sweeps import DeepNetworks, DeepProducts
 from .full_batch import check_pixels, living_examples
 from .provenance import provenance
+from .seeds import spawned_seeds
 from .sweep import compute_all
 
 __all__ = ["run"]
@@ -88,7 +89,7 @@ def run(
     )
     predicted = dict(zip(_DEPTHS, products, strict=True))
     n_seeds = _N_SEEDS[scale]
-    seeds = check_rng(rng).bit_generator.seed_seq.spawn(len(_DEPTHS))  # type: ignore[attr-defined]
+    seeds = spawned_seeds(rng, len(_DEPTHS))
     jobs = [
         DeepNetworks(
             **ladders[depth],

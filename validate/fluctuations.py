@@ -19,14 +19,13 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 from scipy.stats import kstest, norm
 
-from ..errors import check_rng
 from ..theory import derive
 from .comparison import Comparison, Curve, Report, over_seeds
 from .configuration import TrainingConfig
 from .datasets import Dataset
 from .provenance import provenance
 from .record import Recording
-from .seeds import fresh_generator
+from .seeds import fresh_generator, spawned_seeds
 from .sweep import compute_all
 from .training import check_fit, train
 
@@ -135,7 +134,7 @@ def run(
         If a run diverges.
     """
     config, burn_in = _config(data, scale)
-    seeds = check_rng(rng).bit_generator.seed_seq.spawn(N_SEEDS[scale])  # type: ignore[attr-defined]
+    seeds = spawned_seeds(rng, N_SEEDS[scale])
     results = compute_all(
         [Fluctuation(config, seed, burn_in, LR, DECAY / LR) for seed in seeds], data, n_jobs=n_jobs, progress=progress
     )

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..errors import check_count, check_nonnegative, check_positive, check_rng
+from ..errors import check_count, check_nonnegative, check_positive
 from .comparison import Report
 from .configuration import TrainingConfig
 from .datasets import MNIST_CHECKSUM, Dataset
@@ -19,6 +19,7 @@ from .founding_comparisons import STARTS, Findings, comparisons, starts
 from .founding_curves import accuracy_curves, budget_curves, size_curves, tail_off_curves, variance_curves
 from .provenance import provenance
 from .record import Recording
+from .seeds import spawned_seeds
 from .sweep import Run, train_all
 from .training import raise_if_diverged
 
@@ -86,7 +87,7 @@ def run(
     widths = (30, 100) if hidden == _STUDENTS_RUN["hidden"] else (hidden,)
     examples = [(width, start) for width in widths for start in STARTS]
     n_seeds, n_example_seeds, n_long_seeds = _N_SEEDS[scale]
-    main_seed, examples_seed, long_seed = check_rng(rng).bit_generator.seed_seq.spawn(3)  # type: ignore[attr-defined]
+    main_seed, examples_seed, long_seed = spawned_seeds(rng, 3)
     plain = Recording(pulls=False, evaluate=("validation",))
     runs = [
         Run(config(hidden, "large", epochs), seed, Recording(every_step=True, evaluate=("validation",)))

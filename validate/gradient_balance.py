@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import check_rng
 from .comparison import Comparison, Curve, Report, standard_error
 from .configuration import ACTIVATIONS, OUTPUTS, SAMPLINGS, TrainingConfig
 from .datasets import Dataset
 from .gradient_books import WholeSetRun, WindowRun, input_power
 from .optimizers import SGD
 from .provenance import provenance
+from .seeds import spawned_seeds
 from .stepwise import epochs_of
 from .sweep import compute_all
 
@@ -130,7 +130,7 @@ def run(
     """
     cases, whole = _cases(scale), _WHOLE_SCALE[scale]
     power = input_power(data)
-    window_seed, whole_seed = check_rng(rng).bit_generator.seed_seq.spawn(2)  # type: ignore[attr-defined]
+    window_seed, whole_seed = spawned_seeds(rng, 2)
     windows = [
         WindowRun(case.config(data, power), seed)
         for case, seed in zip(cases, window_seed.spawn(len(cases)), strict=True)

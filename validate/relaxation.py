@@ -24,7 +24,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import theory
-from ..errors import check_rng
 from ..simulate import Constant
 from .comparison import Comparison, Curve, Report, over_seeds
 from .configuration import TrainingConfig
@@ -33,7 +32,7 @@ from .mlp import Mlp
 from .optimizers import SGD
 from .provenance import provenance
 from .record import Recording, TrainingRecord
-from .seeds import fresh_generator
+from .seeds import fresh_generator, spawned_seeds
 from .sweep import compute_all
 from .training import check_fit, train, train_ensemble
 
@@ -141,7 +140,7 @@ def run(
     DivergenceError
         If a run diverges.
     """
-    seeds = check_rng(rng).bit_generator.seed_seq.spawn(len(MOMENTA))  # type: ignore[attr-defined]
+    seeds = spawned_seeds(rng, len(MOMENTA))
     n_seeds = N_SEEDS[scale]
     jobs = [
         Relaxation(_config(momentum, data), one, _first(momentum) + LENGTH * _steps(momentum, 1.0, DROP) + 1)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import InvalidInput, check_count, check_positive, check_rng
+from ..errors import InvalidInput, check_count, check_positive
 from .collapse_threshold import smooth_threshold
 from .comparison import Report
 from .configuration import TrainingConfig
@@ -22,6 +22,7 @@ from .descent import Descent
 from .full_batch import living_examples
 from .provenance import provenance
 from .rescaling_comparisons import Sweep, comparisons, curves
+from .seeds import spawned_seeds
 from .sweep import compute_all
 
 __all__ = ["run"]
@@ -126,7 +127,7 @@ def run(
         )
         return Descent(config, weight_decays, nets.first_steps, nets.steps, _FACTORS, seed)
 
-    seeds = check_rng(rng).bit_generator.seed_seq.spawn(len(chosen))  # type: ignore[attr-defined]
+    seeds = spawned_seeds(rng, len(chosen))
     jobs = [descent(nets, seed) for nets, seed in zip(chosen, seeds, strict=True)]
     minima = compute_all(jobs, data, n_jobs=n_jobs, progress=progress, what="minimizing")
     sweeps = [

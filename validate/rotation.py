@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import theory
-from ..errors import check_rng
 from ..theory import derive
 from .comparison import Comparison, Curve, Report, over_seeds
 from .configuration import TrainingConfig
@@ -25,6 +24,7 @@ from .datasets import Dataset
 from .optimizers import SGD, Adam, Lion, Muon, Optimizer, RMSprop, SignSGD
 from .provenance import provenance
 from .record import Recording, TrainingRecord
+from .seeds import spawned_seeds
 from .sweep import Run, train_all
 from .training import raise_if_diverged
 
@@ -119,7 +119,7 @@ def run(
     DivergenceError
         If a run diverges.
     """
-    seeds = check_rng(rng).bit_generator.seed_seq.spawn(len(CASES))  # type: ignore[attr-defined]
+    seeds = spawned_seeds(rng, len(CASES))
     runs: list[Run] = []
     for case, seed in zip(CASES, seeds, strict=True):
         runs += [_run(case, one, scale, data) for one in seed.spawn(N_SEEDS[scale][not case.judged])]

@@ -1,10 +1,28 @@
-"""Begin a random stream again, so that a job does the same however often it is started."""
+"""Give each job a random stream of its own, and begin it again however often the job is started."""
 
 from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["fresh_generator", "unspawned"]
+from ..errors import check_rng
+
+__all__ = ["fresh_generator", "spawned_seeds", "unspawned"]
+
+
+def spawned_seeds(rng: np.random.Generator | int, n_seeds: int) -> list[np.random.SeedSequence]:
+    """Return seeds of independent random streams.
+
+    Raises
+    ------
+    InvalidInput
+        If rng is neither a generator nor a whole number that is not negative.
+
+    Examples
+    --------
+    >>> [seed.spawn_key for seed in spawned_seeds(1, 2)]
+    [(0,), (1,)]
+    """
+    return list(check_rng(rng).bit_generator.seed_seq.spawn(n_seeds))  # type: ignore[attr-defined]
 
 
 def unspawned(seed: np.random.SeedSequence) -> np.random.SeedSequence:

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import InvalidInput, check_count, check_positive, check_rng
+from ..errors import InvalidInput, check_count, check_positive
 from ..theory import derive
 from .comparison import Report
 from .configuration import TrainingConfig
 from .datasets import Dataset
 from .provenance import provenance
 from .record import Recording
+from .seeds import spawned_seeds
 from .sweep import Run, train_all
 from .tail_off_comparisons import TOLERANCE, WITHIN, Rest, comparisons, curves
 from .training import check_fit, raise_if_diverged
@@ -107,7 +108,7 @@ def run(
     lr, weight_decay = (float(table[0]) for table in config.tabulate(data.n_train))
     check_fit([config], data)
     first = _first_epoch(config, data, lr, weight_decay)
-    seeds = check_rng(rng).bit_generator.seed_seq.spawn(chosen.n_seeds)  # type: ignore[attr-defined]
+    seeds = spawned_seeds(rng, chosen.n_seeds)
     runs = [Run(config, each, Recording(evaluate=())) for each in seeds]
     records = train_all(runs, data, n_jobs=n_jobs, progress=progress)
     for record in records:

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import theory
-from ..errors import check_rng
 from ..simulate import NUMBER_FORMATS, rounded_decay
 from ..theory import derive
 from .comparison import Comparison, Curve, Report, over_seeds, standard_error
@@ -25,6 +24,7 @@ from .datasets import Dataset
 from .optimizers import SGD, Adam, Optimizer
 from .provenance import provenance
 from .record import Recording, TrainingRecord
+from .seeds import spawned_seeds
 from .sweep import Run, train_all
 from .training import raise_if_diverged
 
@@ -121,7 +121,7 @@ def run(
     """
     settings = _settings()
     n_seeds = N_SEEDS[scale]
-    seeds = check_rng(rng).bit_generator.seed_seq.spawn(len(settings))  # type: ignore[attr-defined]
+    seeds = spawned_seeds(rng, len(settings))
     runs = [
         _run(setting, one, scale, data)
         for setting, seed in zip(settings, seeds, strict=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import InvalidInput, check_count, check_positive, check_rng
+from ..errors import InvalidInput, check_count, check_positive
 from .collapse_threshold import smooth_threshold
 from .comparison import Report
 from .configuration import TrainingConfig
@@ -20,6 +20,7 @@ from .datasets import Dataset
 from .full_batch import living_examples
 from .provenance import provenance
 from .record import Recording
+from .seeds import spawned_seeds
 from .sweep import Run, train_all
 from .training import raise_if_diverged
 from .width_comparisons import SLOPE_FROM, Runs, comparisons, curves
@@ -119,7 +120,7 @@ def run(
     nets = [("relu", width, chosen.relu_time_constants) for width in chosen.relu_widths if width <= widest]
     nets += [("sigmoid", width, chosen.sigmoid_time_constants) for width in chosen.sigmoid_widths if width <= widest]
     configs = [config(*net) for net in nets for _ in range(chosen.n_seeds)]
-    seeds = check_rng(rng).bit_generator.seed_seq.spawn(len(configs))  # type: ignore[attr-defined]
+    seeds = spawned_seeds(rng, len(configs))
     records = train_all(
         [
             Run(each, seed, Recording(steps=(each.epochs * each.steps_per_epoch(data.n_train) // 2,), evaluate=()))
