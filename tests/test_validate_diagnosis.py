@@ -382,3 +382,46 @@ def test_json_has_no_curves_unless_wanted(tmp_path):
 def test_a_log_that_is_read_once_is_diagnosed_often(tmp_path):
     read = read_log(long_log(tmp_path))
     assert diagnose(read, **RUN).layers[0].verdict == validate.diagnose(read, **RUN).layers[0].verdict
+
+
+def test_a_decay_coefficient_above_1_is_allowed_where_a_step_takes_less_than_all(tmp_path):
+    step, norm_squared = curve()
+    path = written(tmp_path, {"step": step, "layer": ["fc"] * step.size, "norm_squared": norm_squared})
+    found, same = (
+        diagnose(path, lr=lr, weight_decay=weight_decay, optimizer="lion").layers[0]
+        for lr, weight_decay in ((5e-4, 2.0), (0.1, 0.01))
+    )
+    assert same.norm_squared_fitted == pytest.approx(found.norm_squared_fitted, rel=1e-9)
+    assert same.norm_squared_alone == pytest.approx(found.norm_squared_alone, rel=1e-9)
+
+
+def test_decay_that_takes_all_of_a_weight_is_told_with_the_learning_rate_of_the_run(tmp_path):
+    with pytest.raises(InvalidInput, match=r"lr 0\.1 times weight_decay 20 would take 2 of every weight"):
+        diagnose(long_log(tmp_path), lr=0.1, weight_decay=20.0)
+
+
+def test_a_learning_rate_of_0_throughout_is_refused(tmp_path):
+    step, _ = curve()
+    with pytest.raises(InvalidInput, match=r"the lr is 0 in all of log\.csv"):
+        diagnose(long_log(tmp_path, lr=[0.0] * step.size), weight_decay=0.01)
+
+
+def test_a_run_that_diverged_is_told_without_a_warning(tmp_path):
+    with pytest.raises(DataError, match=r"size of layer 'fc' is 1e\+200 at step 1: the run diverged"):
+        diagnose(written(tmp_path, {"step": [0, 1], "layer": ["fc"] * 2, "norm": [1.0, "1e200"]}), **RUN)
+
+
+def test_a_layer_of_zeros_is_told_as_that(tmp_path):
+    zeros = {"step": range(10), "layer": ["fc"] * 10, "norm": [0] * 10}
+    found = diagnose(written(tmp_path, zeros), **RUN).layers[0]
+    assert "its squared norm is 0 at both ends of the log: it holds no weights that decay could shrink" == found.verdict
+
+
+def test_a_quoted_cell_may_hold_a_delimiter_or_an_end_of_line_and_short_rows_are_left_out(tmp_path):
+    path = tmp_path / "log.csv"
+    rows = [f'{step},"a, b",{10 - step}' for step in range(8)] + [f'{step},"c\nd",1' for step in range(8)] + ['8,"a, b"']
+    path.write_text("\n".join(["step,layer,norm", *rows]) + "\n")
+    found = read_log(path)
+    assert ["a, b", "c\nd"] == [layer.name for layer in found.layers]
+    assert [8, 8] == [layer.n_rows for layer in found.layers]
+    assert 1 == found.n_left_out

@@ -255,6 +255,15 @@ def diagnose(
     per_epoch = None if n_train is None or batch_size is None else n_train / batch_size
     sizes = [None if shape is None else math.prod(shape) for shape in known.values()]
     total = None if None in sizes else sum(size for size in sizes if size is not None)
+    largest = max(float(learning_rates(one, lr, read.name)[0].max()) for one in read.layers)
+    speed = speed_of_decay(choice)
+    if largest * decay >= 1:
+        raise InvalidInput(
+            f"lr {largest:g} times weight_decay {decay:g} would take {largest * decay:.3g} of every weight at each step, "
+            "but must take less than 1; correct them"
+        )
+    if largest == 0:
+        raise InvalidInput(f"the lr is 0 in all of {read.name}: nothing moves the weights; check the column of lr")
     found = tuple(
         _layer(
             one,
@@ -270,8 +279,6 @@ def diagnose(
         )
         for one in read.layers
     )
-    largest = max(float(learning_rates(one, lr, read.name)[0].max()) for one in read.layers)
-    speed = speed_of_decay(choice)
     steps = None
     if largest * decay > 0:
         claim = derive("convention-pytorch")

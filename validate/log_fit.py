@@ -36,7 +36,8 @@ def left_by_decay(time: FloatArray, decay: float) -> FloatArray:
     if decay == 0:
         return np.ones_like(time)
     flow = derive("norm-flow")
-    alone = {"radial_pull": 0.0, "gradient_power": 0.0, "lr": 1.0, "weight_decay": decay}
+    lr = min(1.0, 0.5 / decay)  # without noise the flow does not depend on it, but lr*weight_decay must be below 1
+    alone = {"radial_pull": 0.0, "gradient_power": 0.0, "lr": lr, "weight_decay": decay}
     return np.asarray(flow.numeric("norm_squared", norm_squared_start=1.0, time=time, **alone))
 
 

@@ -142,10 +142,11 @@ def _csv(file: Path, size: int) -> LogRows:
 def _csv_tables(stream: TextIO, name: str, delimiter: str, width: int) -> Iterator[tuple[list[Sequence[str]], int]]:
     """Yield the columns of some rows at a time, and how many rows had another number of cells."""
     next(_lines(stream, name))
-    while block := stream.read(_BLOCK):
-        block += next(_lines(stream, name), "") if block[-1] != "\n" else ""
+    blocks = _blocks(stream, name)
+    for block in blocks:
         if '"' in block:  # from here on cells may hold anything
-            yield from _quoted_tables(itertools.chain(io.StringIO(block), _lines(stream, name)), delimiter, width)
+            lines_left = itertools.chain.from_iterable(map(io.StringIO, itertools.chain([block], blocks)))
+            yield from _quoted_tables(lines_left, delimiter, width)
             return
         lines = block.split("\n")
         if set(map(operator.methodcaller("count", delimiter), lines[:-1])) == {width - 1} and not lines[-1]:
@@ -156,10 +157,19 @@ def _csv_tables(stream: TextIO, name: str, delimiter: str, width: int) -> Iterat
             yield _table(rows, width)
 
 
+def _blocks(stream: TextIO, name: str) -> Iterator[str]:
+    """Yield blocks of whole lines."""
+    while block := stream.read(_BLOCK):
+        yield block + (next(_lines(stream, name), "") if block[-1] != "\n" else "")
+
+
 def _quoted_tables(lines: Iterator[str], delimiter: str, width: int) -> Iterator[tuple[list[Sequence[str]], int]]:
     rows = csv.reader(lines, delimiter=delimiter)
     while some := list(itertools.islice(rows, _ROWS)):
-        yield _table([row for row in some if row], width)
+        if set(map(len, some)) == {width}:
+            yield list(zip(*some, strict=True)), 0
+        else:
+            yield _table([row for row in some if row], width)
 
 
 def _table(rows: list[list[str]], width: int) -> tuple[list[Sequence[str]], int]:

@@ -35,6 +35,8 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 _KEPT = 1024
 """Rows kept of a layer, at least; from twice as many on every other one goes."""
 _MOST_LAYERS = 20_000
+_LARGEST = 1e140
+"""Size whose square, times any number of weights, is still a floating-point number."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -366,6 +368,12 @@ class _Thinned:
                     f"the {name} of layer {self.name!r} is {values[name][at]:g} at step {values['step'][at]:g}, but "
                     "cannot be below 0"
                 )
+        if np.any(values["size"] > _LARGEST):
+            at = int(np.argmax(values["size"] > _LARGEST))
+            raise DataError(
+                f"the size of layer {self.name!r} is {values['size'][at]:g} at step {values['step'][at]:g}: the run "
+                "diverged; cut the log before"
+            )
         for name in ("weight_decay", "n_weights"):
             if name in values:
                 expected = self._constant.setdefault(name, float(values[name][0]))

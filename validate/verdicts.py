@@ -41,6 +41,8 @@ def verdict(found: Mapping[str, Any], *, per_weight: bool, last_step: float, per
     what = "mean square" if per_weight else "squared norm"
     way = f"{what} went from {start:.4g} to {end:.4g}"
     state = found["state"]
+    if start == end == 0:
+        return f"its {what} is 0 at both ends of the log: it holds no weights that decay could shrink"
     if state == "no-decay":
         return f"there is no decay, so that nothing holds its {way.replace(' went', ', which went')}"
     if state == "unknown":
