@@ -419,8 +419,8 @@ def test_a_layer_of_zeros_is_told_as_that(tmp_path):
 
 def test_a_quoted_cell_may_hold_a_delimiter_or_an_end_of_line_and_short_rows_are_left_out(tmp_path):
     path = tmp_path / "log.csv"
-    rows = [f'{step},"a, b",{10 - step}' for step in range(8)] + [f'{step},"c\nd",1' for step in range(8)] + ['8,"a, b"']
-    path.write_text("\n".join(["step,layer,norm", *rows]) + "\n")
+    rows = [f'{step},"{name}",{10 - step}' for name in ("a, b", "c\nd") for step in range(8)]
+    path.write_text("\n".join(["step,layer,norm", *rows, '8,"a, b"']) + "\n")
     found = read_log(path)
     assert ["a, b", "c\nd"] == [layer.name for layer in found.layers]
     assert [8, 8] == [layer.n_rows for layer in found.layers]

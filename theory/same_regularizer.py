@@ -230,14 +230,15 @@ def conversions(
         raise InvalidInput(f"momentum is {mu:g}, but must be below 1")
     speed = _speed(mu) if kind == "momentum" else 1.0
     through = name in PENALTIES or (name not in DECOUPLED and _THROUGH_THE_GRADIENT[kind])
+    triple = _triple(weight_decay, known)
     return Conversion(
         source=name,
         value=amount,
         parameters=parameters,
         missing=missing,
-        **_triple(weight_decay, known),
+        **triple,
         not_equivalent=_differences(through, kind, speed, mu),
-        notes=_notes(name, kind if through else "", speed, mu, lr_max, given),
+        notes=_notes(name, kind if through else "", speed, mu, lr_max, given, triple),
     )
 
 
@@ -296,13 +297,21 @@ def _speed(momentum: float) -> float:
 
 
 def _notes(
-    name: str, optimizer: str, speed: float, momentum: float, lr_max: float | None, given: Mapping[str, float | None]
+    name: str,
+    optimizer: str,
+    speed: float,
+    momentum: float,
+    lr_max: float | None,
+    given: Mapping[str, float | None],
+    triple: Mapping[str, float | None],
 ) -> tuple[str, ...]:
     notes = []
     if optimizer == "momentum":
+        times = ((triple[f"time_constant_{unit}"], unit) for unit in ("steps", "epochs"))
+        told = ", ".join(f"{time / speed:.6g} {unit}" for time, unit in times if time is not None)
         notes.append(
             f"With momentum {momentum:g} the penalty goes through the buffer: weights decay {speed:.3g} times as fast "
-            "as the decay per step and time constant above say."
+            f"as the decay per step and time constant above say{f', to 1/e within {told}' if told else ''}."
         )
     elif optimizer == "adam":
         notes.append(

@@ -259,8 +259,8 @@ def diagnose(
     speed = speed_of_decay(choice)
     if largest * decay >= 1:
         raise InvalidInput(
-            f"lr {largest:g} times weight_decay {decay:g} would take {largest * decay:.3g} of every weight at each step, "
-            "but must take less than 1; correct them"
+            f"lr {largest:g} times weight_decay {decay:g} would take {largest * decay:.3g} of every weight at each "
+            "step, but must take less than 1; correct them"
         )
     if largest == 0:
         raise InvalidInput(f"the lr is 0 in all of {read.name}: nothing moves the weights; check the column of lr")

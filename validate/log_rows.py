@@ -165,11 +165,16 @@ def _blocks(stream: TextIO, name: str) -> Iterator[str]:
 
 def _quoted_tables(lines: Iterator[str], delimiter: str, width: int) -> Iterator[tuple[list[Sequence[str]], int]]:
     rows = csv.reader(lines, delimiter=delimiter)
-    while some := list(itertools.islice(rows, _ROWS)):
-        if set(map(len, some)) == {width}:
-            yield list(zip(*some, strict=True)), 0
-        else:
-            yield _table([row for row in some if row], width)
+    n_read = _ROWS
+    while n_read == _ROWS:
+        cells: list[str] = []  # flat, since a list kept for each row makes the garbage collector take most of the time
+        n_read = missing = 0
+        for n_read, row in enumerate(itertools.islice(rows, _ROWS), 1):  # noqa: B007
+            if len(row) == width:
+                cells += row
+            else:
+                missing += bool(row)
+        yield [cells[at::width] for at in range(width)], missing
 
 
 def _table(rows: list[list[str]], width: int) -> tuple[list[Sequence[str]], int]:

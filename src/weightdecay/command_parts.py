@@ -94,7 +94,7 @@ def with_options(options: Sequence[Callable[[Any], Any]]) -> Callable[[Command],
 
 def paragraph(text: str, indent: str = "") -> str:
     """Return text in lines, those after the first further in."""
-    return textwrap.fill(text, _WIDTH, initial_indent=indent, subsequent_indent=indent + "  ")
+    return textwrap.fill(text, _WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False)
 
 
 def files_line(figure_id: str, paths: Sequence[Path]) -> str:

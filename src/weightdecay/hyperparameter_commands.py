@@ -71,8 +71,8 @@ def run_arguments(options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _number(value: float | None, digits: int = 6) -> str:
-    return "?" if value is None else f"{value:.{digits}g}"
+def _number(value: float | None, digits: int = 6, missing: str = "not told") -> str:
+    return missing if value is None else f"{value:.{digits}g}"
 
 
 @click.command(
@@ -83,7 +83,12 @@ def _number(value: float | None, digits: int = 6) -> str:
     ),
 )
 @click.option(
-    "--from", "source", required=True, metavar="NAME", help="Convention of the value: nielsen, pytorch, keras, ..."
+    "--from",
+    "source",
+    required=True,
+    metavar="NAME",
+    help="Convention of the value: nielsen, pytorch, keras, scikit-learn, scikit-learn-lbfgs, fully-decoupled or "
+    "adamc; adamw and optax count as pytorch, composer, optimi and big-vision as fully-decoupled.",
 )
 @click.option("--value", type=float, required=True, help="The parameter in that convention.")
 @click.option("--to", "target", metavar="NAME", help="Convention wanted; without it, all.")
@@ -115,10 +120,18 @@ def convert(source: str, value: float, target: str | None, as_json: bool, **opti
         number = f"needs {', '.join(lacking)}" if lacking else _number(found.parameters[name])
         mark = "  (not equivalent, see below)" if name in found.not_equivalent else ""
         click.echo(f"{name:20}{theory.CONVENTIONS[name]:24}{number}{mark}")
-    click.echo(f"\ndecay per step      {_number(found.decay_per_step)}")
-    click.echo(f"factor per epoch    {_number(found.factor_per_epoch)}")
+    epoch_needs = "needs lr, n_train and batch_size"
     steps, epochs = found.time_constant_steps, found.time_constant_epochs
-    click.echo(f"time constant       {_number(steps)} steps, {_number(epochs)} epochs (squared norms: half of it)\n")
+    if found.decay_per_step == 0:
+        constant = "none, since nothing decays"
+    elif steps is None:
+        constant = "needs lr; in epochs n_train and batch_size too"
+    else:
+        in_epochs = "" if epochs is None else f", {_number(epochs)} epochs"
+        constant = f"{_number(steps)} steps{in_epochs} (squared norms: half of it)"
+    click.echo(f"\ndecay per step      {_number(found.decay_per_step, missing='needs lr')}")
+    click.echo(f"factor per epoch    {_number(found.factor_per_epoch, missing=epoch_needs)}")
+    click.echo(f"time constant       {constant}\n")
     differing = [name for name in wanted if name in found.not_equivalent]
     if differing:
         click.echo(paragraph(f"Not equivalent: {', '.join(differing)}: {found.not_equivalent[differing[0]]}."))
@@ -176,6 +189,8 @@ def predict(layers: tuple[str, ...], plot: str | None, as_json: bool, **options:
             f"The run of {_time(found.n_steps, per_epoch)} is {_number(found.n_time_constants, 3)} time constants "
             f"long; decay alone leaves {found.start_left:.3g} of the start's squared norm."
         )
+    if not layers:
+        click.echo("\nNo --layer was given: the one below is an example.")
     for layer, block in zip(found.layers, blocks, strict=True):
         click.echo(f"\n{layer.name} ({'x'.join(map(str, layer.shape))}, {layer.n_weights} weights)")
         for line in _layer_lines(layer, block, found):
@@ -223,7 +238,7 @@ def _layer_lines(layer: LayerPrediction, block: Layer, found: Prediction) -> lis
         ("1/root of the fan-in", layer.steps_alone_to_fan_in_size),
         ("1/root of all weights given", layer.steps_alone_to_network_size),
     )
-    told = [f"{_time(steps, per_epoch)} to {name}" for name, steps in alone if steps]
+    told = [f"{_time(round(steps), per_epoch)} to {name}" for name, steps in alone if steps]
     if told:
         longer = all(steps > found.n_steps for _, steps in alone if steps)
         verdict = ": the run is too short for decay to bring it there" if longer else ""
@@ -240,8 +255,8 @@ def _arrival(layer: LayerPrediction, found: Prediction) -> str:
         when = "there from the start"
     else:
         after = ", after this run" if steps > found.n_steps else ""
-        when = f"first there after {_time(steps, found.steps_per_epoch)}{after}"
-    outside = f"{share:.1%} of the run outside; rms at the end {layer.rms_end:.4g}"
+        when = f"first there after {_time(round(steps), found.steps_per_epoch)}{after}"
+    outside = f"{share:.1%} of the run outside (it moves with the schedules); rms at the end {layer.rms_end:.4g}"
     return f"{when} (within {found.tolerance:g}), {outside}"
 
 
@@ -315,11 +330,14 @@ def plan(as_json: bool, **options: Any) -> None:
     _echo_quantities(ways[0].before)
     for way in ways:
         if way.weight_decay is None:
-            click.echo(f"\nequal {way.kept}: " + paragraph(f"no solution: {way.problem}"))
+            click.echo("\n" + paragraph(f"equal {way.kept}: no solution: {way.problem}"))
             continue
         click.echo(f"\nequal {way.kept}: lr {_number(way.lr)}, weight_decay {_number(way.weight_decay)}")
-        for change in way.not_kept or ("everything else is kept too",):
+        for change in way.not_kept or ("whatever else can be told is kept too",):
             click.echo(f"  {change}")
+    if ways[0].before["rms"] is None:
+        needed = "its size in equilibrium depends on its gradients; give power= or unit-power= of --layer"
+        click.echo("\n" + paragraph(f"equal equilibrium: not told: {needed}"))
 
 
 def _echo_quantities(quantities: Mapping[str, float | None]) -> None:

@@ -185,11 +185,11 @@ def diagnose(
     for layer in found.layers:
         click.echo("\n" + paragraph(f"{layer.name}: {layer.verdict}."))
         for words, value in (
-            ("on random gradients, by the hyperparameters", layer.norm_squared_predicted),
-            ("by the output's entropy less cross-entropy", layer.norm_squared_by_gap),
+            ("gradient noise alone would hold it, by the hyperparameters", layer.norm_squared_predicted),
+            ("its outputs' entropy less cross-entropy holds it", layer.norm_squared_by_gap),
         ):
             if value is not None:
-                click.echo(paragraph(f"equilibrium {words}: {value:.5g}", "  "))
+                click.echo(paragraph(f"{words} at {value:.5g}", "  "))
         if layer.n_left_out:
             click.echo(paragraph(f"{layer.n_left_out} of {layer.n_rows} rows were left out: not finite", "  "))
     if files:
