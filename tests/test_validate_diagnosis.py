@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -425,3 +426,17 @@ def test_a_quoted_cell_may_hold_a_delimiter_or_an_end_of_line_and_short_rows_are
     assert ["a, b", "c\nd"] == [layer.name for layer in found.layers]
     assert [8, 8] == [layer.n_rows for layer in found.layers]
     assert 1 == found.n_left_out
+
+
+def test_rows_that_are_not_kept_do_not_stay_in_memory():
+    from weightdecay.validate.training_log import _Thinned
+
+    thinned, n_rows = _Thinned("fc"), 5000
+    tracemalloc.start()
+    for part in range(200):
+        step = np.arange(part * n_rows, (part + 1) * n_rows, dtype=float)
+        thinned.add({"step": step, "size": np.ones(n_rows), "lr": np.full(n_rows, 0.1)})
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert 200 * n_rows == thinned.log().n_rows
+    assert held < 1e6  # of 80 MB

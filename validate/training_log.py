@@ -337,10 +337,10 @@ class _Thinned:
         self._check(values)
         table = self._summed(values)
         first = -self.n_used % self._stride
-        self._kept.append(table[first :: self._stride])
+        self._kept.append(table[first :: self._stride].copy())  # a view would keep all rows in memory
         self._n_kept += len(self._kept[-1])
         self.n_used += count
-        self._last = table[-1]
+        self._last = table[-1].copy()
         while self._n_kept >= 2 * _KEPT:
             self._stride *= 2
             self._kept = [np.concatenate(self._kept)[::2]]
