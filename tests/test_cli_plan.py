@@ -59,3 +59,12 @@ def test_bad_input_is_answered_in_one_sentence(arguments, message):
     assert 2 == done.exit_code, done.output
     assert message in done.output
     assert "Traceback" not in done.output
+
+
+def test_a_size_that_depends_on_gradients_is_told_as_not_told():
+    setting = ["plan", "--optimizer", "momentum", "--lr", "0.1", "--weight-decay", "1e-4"]
+    done = CliRunner().invoke(main, [*setting, "--to-optimizer", "adamw", "--to-lr", "1e-3"])
+    assert 0 == done.exit_code
+    told = " ".join(done.output.split())
+    assert "equal equilibrium: not told: its size in equilibrium depends on its gradients" in told
+    assert "whatever else can be told is kept too" in told

@@ -144,3 +144,17 @@ def test_names_that_programs_are_known_by_are_understood():
         assert convention == theory.convention_name(name)
     with pytest.raises(InvalidInput, match="must be one of"):
         theory.convention_name("caffe")
+
+
+def test_what_cannot_be_told_says_what_it_needs_and_momentum_its_own_time():
+    from click.testing import CliRunner
+
+    from weightdecay.cli import main
+
+    bare = CliRunner().invoke(main, ["convert", "--from", "pytorch", "--value", "0.1"]).output
+    assert "time constant       needs lr; in epochs n_train and batch_size too" in bare
+    assert "?" not in bare
+    none = CliRunner().invoke(main, ["convert", "--from", "pytorch", "--value", "0", "--lr", "1"]).output
+    assert "time constant       none, since nothing decays" in none
+    found = theory.conversions(1e-4, "pytorch", lr=0.1, optimizer="momentum")
+    assert any("to 1/e within 10000 steps." in note for note in found.notes)
