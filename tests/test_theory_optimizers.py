@@ -1,6 +1,7 @@
 """Equilibria of linear optimizers: exact, leading, their range, and what is refused."""
 
 import dataclasses
+import re
 import time
 
 import numpy as np
@@ -162,8 +163,9 @@ def test_the_valid_range_is_where_one_percent_is_lost():
     for coupling in ("coupled", "decoupled"):
         forms = [equilibrium(theory.HEAVY_BALL, coupling=coupling, order=order) for order in ("exact", "leading")]
         own = {"momentum": 0.9, "dampening": 0.0}
-        edge = forms[0].valid_range(**own)
-        assert edge == forms[1].valid_range(**own)
+        needed = own if coupling == "coupled" else {"momentum": 0.9}  # decoupled, dampening scales both forms alike
+        edge = forms[0].valid_range(**needed)
+        assert edge == forms[1].valid_range(**needed)
         for factor, inside in ((0.99, True), (1.01, False)):
             values = {"lr": edge * factor, "weight_decay": 1.0, **own}
             off = [
@@ -216,7 +218,10 @@ def test_momentum_that_never_forgets_is_refused(wrong):
 def test_decay_outside_the_region_of_stability_is_refused_and_the_region_stated():
     with pytest.raises(InvalidInput, match=r"needs lr\*weight_decay < 2, but lr=0.5, weight_decay=4; outside this"):
         equilibrium(theory.SGD).numeric(lr=0.5, weight_decay=4.0, gradient_power=1.0)
-    with pytest.raises(InvalidInput, match=r"needs lr\*weight_decay < 2\*\(momentum \+ 1\)/\(2\*momentum \+ 1\), but"):
+    with pytest.raises(
+        InvalidInput,
+        match=r"< 2\*\(momentum \+ 1\)/\(2\*momentum \+ 1\) \(lr\*weight_decay below 1.35714 at momentum=0.9\), but",
+    ):
         equilibrium(theory.NESTEROV).numeric(lr=1.0, weight_decay=1.5, momentum=0.9, gradient_power=1.0)
     edge = 2 * 1.9 / 2.8
     for factor, stable in ((0.999, True), (1.001, False)):
@@ -389,3 +394,67 @@ def test_the_region_of_an_invented_filter_is_proven_from_its_roots(filter_, coup
 def test_what_has_no_equilibrium_is_told_with_what_to_do(call, message):
     with pytest.raises(InvalidInput, match=message):
         call()
+
+
+def _three_poles():
+    first, second, third = sp.symbols("first second third", positive=True)
+    return LinearOptimizer("three-poles", 1 / ((1 - first * B) * (1 - second * B) * (1 - third * B)))
+
+
+def test_the_region_of_a_third_order_filter_is_told_as_a_bound_at_the_given_values():
+    form = equilibrium(_three_poles())
+    own = {"first": 0.5, "second": 0.5, "third": 0.5}
+    with pytest.raises(InvalidInput, match=r"needs lr\*weight_decay below ([0-9.]+) at first=0.5, second=0.5") as told:
+        form.numeric(lr=0.1, weight_decay=3, gradient_power=1, **own)
+    bound = float(re.search("below ([0-9.]+) at", str(told.value))[1])
+    for factor, stable in ((0.999, True), (1.001, False)):
+        # (1 - B)(1 - B/2)^3 + eps B, whose roots must lie outside the unit circle
+        closed = np.polynomial.polynomial.polymul([1, -1], np.polynomial.polynomial.polypow([1, -0.5], 3))
+        closed[1] += factor * bound
+        assert stable == (min(abs(np.polynomial.polynomial.polyroots(closed))) > 1)
+
+
+def test_the_hyperparameter_to_mend_is_named_with_its_bound():
+    with pytest.raises(InvalidInput, match=r"first below 1 at lr=0.1, second=0.5, third=0.5"):
+        equilibrium(_three_poles(), coupling="decoupled").numeric(
+            lr=0.1, weight_decay=0.1, gradient_power=1, first=1.2, second=0.5, third=0.5
+        )
+
+
+def test_the_valid_range_takes_nothing_that_cancels_and_all_that_does_not():
+    decoupled = {optimizer: equilibrium(optimizer, coupling="decoupled") for optimizer in (theory.LION, theory.ADAM)}
+    for optimizer, form in decoupled.items():
+        edge = form.valid_range(beta1=0.9, beta2=0.99)
+        leading = equilibrium(optimizer, coupling="decoupled", order="leading")
+        for n_weights in (1, 12345):
+            at = {"lr": edge / 0.3, "weight_decay": 0.3, "beta1": 0.9, "beta2": 0.99}
+            sizes = [part.numeric(n_weights=n_weights, **at) for part in (leading, form)]
+            angles = [part.numeric("angular_update", **at) for part in (leading, form)]
+            off = max(abs(short / long - 1) for short, long in (sizes, angles))
+            assert off == pytest.approx(0.01, rel=1e-6)
+        with pytest.raises(InvalidInput, match="takes beta1, beta2; it does not depend on n_weights"):
+            form.valid_range(beta1=0.9, beta2=0.99, n_weights=10)
+
+
+def test_the_valid_range_of_a_normalized_gradient_with_scale_symmetry_needs_the_decay_too():
+    form = equilibrium(theory.SIGN_SGD, symmetry="scale")
+    with pytest.raises(InvalidInput, match="missing: weight_decay"):
+        form.valid_range(n_weights=100, gradient_power=50.0)
+    leading = equilibrium(theory.SIGN_SGD, symmetry="scale", order="leading")
+    for weight_decay in (0.1, 1.0):
+        edge = form.valid_range(n_weights=100, gradient_power=50.0, weight_decay=weight_decay)
+        at = {"lr": edge / weight_decay, "weight_decay": weight_decay, "n_weights": 100, "gradient_power": 50.0}
+        ratios = [leading.numeric(name, **at) / form.numeric(name, **at) for name in ("norm_squared", "angular_update")]
+        assert max(abs(ratio - 1) for ratio in ratios) == pytest.approx(0.01, rel=1e-6)
+
+
+@pytest.mark.parametrize("n_weights", [10.5, np.array([10.0, 0.5])])
+def test_a_number_of_weights_is_whole(n_weights):
+    with pytest.raises(InvalidInput, match=r"n_weights is (10|0)\.5, but must be a whole number above 0"):
+        equilibrium(theory.ADAM).numeric(
+            lr=0.1, weight_decay=0.1, gradient_power=1.0, beta1=0.9, beta2=0.999, n_weights=n_weights
+        )
+    for count in ("n_train", "batch_size"):
+        values = {"lr": 0.1, "weight_decay": 1e-4, "n_train": 50000, "batch_size": 10} | {count: 2.5}
+        with pytest.raises(InvalidInput, match=f"{count} is 2.5, but must be a whole number above 0"):
+            theory.derive("decay-per-epoch").numeric(**values)

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from ..errors import InvalidInput, check_choice
 from .evaluation import Condition, evaluate
+from .notation import symbols_of
 
 __all__ = ["COUPLINGS", "QUANTITIES", "Equilibrium"]
 
 COUPLINGS = ("coupled", "decoupled")
 QUANTITIES = ("norm_squared", "one_minus_cosine", "angular_update", "relaxation_rate")
-_HYPERPARAMETERS = frozenset({"lr", "weight_decay"})
 _COMPARED = ("norm_squared", "angular_update")
 _TOLERANCE = 0.01
 _LOG_EPS = np.arange(-18.0, 1.5, 0.25)
@@ -204,8 +204,10 @@ class Equilibrium:
         Parameters
         ----------
         **values : float
-            Every argument of norm_squared and angular_update besides lr and weight_decay, by name; `gradient_power`
-            only where the ratio depends on it.
+            What the ratios of leading to exact depend on besides the product lr*weight_decay, by name. That never
+            includes `gradient_power` of a linear optimizer or `n_weights` of decoupled decay, of which both forms of
+            the squared norm are multiples. Decay in a normalized gradient needs both, since lr*weight_decay counts
+            there against the gradient per weight, and with the symmetry "scale" `weight_decay` too.
 
         Returns
         -------
@@ -231,15 +233,16 @@ class Equilibrium:
         >>> from weightdecay import theory
         >>> round(theory.equilibrium(theory.SGD).valid_range(), 5)  # the squared norm is off by lr*weight_decay / 2
         0.02
+        >>> round(theory.equilibrium(theory.LION, coupling="decoupled").valid_range(beta1=0.9, beta2=0.99), 7)
+        0.0001033
         """
         from scipy.optimize import brentq  # here, since it takes long to import
 
         exact, leading = (
             self.optimizer.equilibrium(self.coupling, self.symmetry, order) for order in ("exact", "leading")
         )
-        wanted = {name for quantity in _COMPARED for name in exact.arguments(quantity)} - _HYPERPARAMETERS
-        if self.modes:
-            wanted -= {"gradient_power"}  # a linear optimizer's squared norm is proportional to it, in both forms
+        ratios = [getattr(leading, part) / getattr(exact, part) for part in _COMPARED]
+        wanted = set.union(*map(_beyond_decay_per_step, ratios))
         missing, extra = sorted(wanted - values.keys()), sorted(values.keys() - wanted)
         takes = f"the valid range of {self.optimizer.name} takes {', '.join(sorted(wanted)) or 'no argument'}"
         if missing:
@@ -248,22 +251,31 @@ class Equilibrium:
             raise InvalidInput(f"{takes}; it does not depend on {', '.join(extra)}: leave that out")
         scalars = {name: _scalar(name, value) for name, value in values.items()}
 
-        def value(form: Equilibrium, quantity: str, log_eps: float) -> float:
-            at = {"gradient_power": 1.0, "weight_decay": 1.0, "lr": float(np.exp(log_eps))} | scalars
-            return float(form.numeric(quantity, **{name: at[name] for name in form.arguments(quantity)}))
+        def value(ratio: Any, log_eps: float) -> float:
+            at = {"weight_decay": 1.0} | scalars
+            at["lr"] = float(np.exp(log_eps)) / at["weight_decay"]
+            return float(exact._evaluate(f"the valid range of {self.optimizer.name}", ratio, _only(at, ratio)))
 
         def excess(log_eps: float) -> float:
             try:
-                ratios = [value(leading, part, log_eps) / value(exact, part, log_eps) for part in _COMPARED]
+                return max(abs(value(ratio, log_eps) - 1.0) for ratio in ratios) - _TOLERANCE
             except InvalidInput:  # beyond the region of stability
                 return 1.0
-            return max(abs(ratio - 1.0) for ratio in ratios) - _TOLERANCE
 
-        value(exact, _COMPARED[0], _LOG_EPS[0])  # complains about values that are wrong at any lr*weight_decay
+        for ratio in ratios:
+            value(ratio, _LOG_EPS[0])  # complains about values that are wrong at any lr*weight_decay
         for low, high in pairwise(_LOG_EPS):
             if excess(high) > 0:
                 return float(np.exp(brentq(excess, low, high, xtol=1e-13))) if excess(low) < 0 else 0.0
         return float(np.exp(_LOG_EPS[-1]))
+
+
+def _beyond_decay_per_step(ratio: Any) -> set[str]:
+    """Return the names of what a ratio of two forms depends on besides lr*weight_decay: common factors cancel."""
+    lr, weight_decay = symbols_of("lr weight_decay")
+    decay_per_step = sp.Dummy("decay_per_step", positive=True)
+    left = ratio.subs(lr, decay_per_step / weight_decay).free_symbols - {decay_per_step}
+    return {str(symbol.name) for symbol in left}
 
 
 def slowest_rate(polynomial: NDArray[np.float64], drive: NDArray[np.float64] | None = None) -> NDArray[np.float64]:

@@ -15,6 +15,7 @@ from sympy.codegen.cfunctions import expm1, log1p
 
 from ..errors import InvalidInput
 from .proofs import Proof
+from .region_in_words import region_in_words
 
 __all__ = ["Condition", "compiled", "evaluate"]
 
@@ -137,6 +138,7 @@ def evaluate(
     function = compiled(expression)
     checks = [(condition, _arguments(condition.relation)) for condition in conditions]
     checks = [(condition, names) for condition, names in checks if all(name in arrays for name in names)]
+    checks.sort(key=lambda check: len(check[1]))  # what depends on the fewest arguments is what to mend first
 
     def block(part: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         for name, array in part.items():
@@ -144,11 +146,15 @@ def evaluate(
         for condition, names in checks:
             holds = compiled(condition.relation)(*(part[name] for name in names))
             if not np.all(holds):
-                given = _first_offence(holds, {name: part[name] for name in names})
-                raise InvalidInput(f"{label} needs {_plain(condition.relation)}, but {given}; {condition.sentence}")
+                offence = _first_offence(holds, part)
+                demand = region_in_words(condition.relation, [other.relation for other, _ in checks], offence)
+                given = _told({name: offence[name] for name in names})
+                raise InvalidInput(f"{label} needs {demand}, but {given}; {condition.sentence}")
         result = _real(function(*part.values()))
         if result.size and not (result.min() > -np.inf and result.max() < np.inf):
-            raise InvalidInput(f"{label} has no finite real value where {_first_offence(np.isfinite(result), part)}")
+            raise InvalidInput(
+                f"{label} has no finite real value where {_told(_first_offence(np.isfinite(result), part))}"
+            )
         return result
 
     whole = all(array.shape in ((), shape) for array in arrays.values())
@@ -230,15 +236,15 @@ def _allowed(symbol: Any, zero_allowed: bool) -> str:
     return f"a {kind}, 0 or above" if symbol.is_nonnegative or symbol.is_positive else f"a {kind}"
 
 
-def _plain(relation: Any) -> str:
-    return str(relation).replace("**", "^")
-
-
-def _first_offence(holds: Any, arrays: Mapping[str, NDArray[np.float64]]) -> str:
-    """Return "name=value, ..." where `holds` is false for the first time."""
+def _first_offence(holds: Any, arrays: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
+    """Return the values where `holds` is false for the first time, by name."""
     holds, *spread = np.broadcast_arrays(holds, *arrays.values())
     place = np.unravel_index(int(np.argmin(holds)), holds.shape)
-    return ", ".join(f"{name}={float(array[place]):g}" for name, array in zip(arrays, spread, strict=True))
+    return {name: float(array[place]) for name, array in zip(arrays, spread, strict=True)}
+
+
+def _told(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{name}={value:g}" for name, value in values.items())
 
 
 @functools.lru_cache(maxsize=1024)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,7 @@ _BLOCK = 128
 _MOST = 2**21
 
 
+@functools.lru_cache(maxsize=256)  # the same sum is the same function, in whatever expressions it meets
 def lag_sums(name: str, autocorrelation: Any) -> Callable[[int, Any], Any]:
     """Return ``total(moment, left)``, the sum over lags k >= 1 of k^moment left^(k-1) autocorrelation(k).
 

@@ -223,7 +223,7 @@ def _claim_2() -> Derivation:
 @derivation("nielsen-claim-3")
 def _claim_3() -> Derivation:
     """Derive the size at which decay tails off, layer by layer, with its prefactor and the window of lmbda."""
-    total = quantity("n_weights_total", "n", "n", "1", "weights in the whole network", positive=True)
+    total = quantity("n_weights_total", "n", "n", "1", "weights in the whole network", positive=True, integer=True)
     claimed = quantity("rms_claimed", "w_{n}", "w_n", "weight", "size per weight in the claim, 1/√n", positive=True)
     over = quantity("size_over_claim", "r", "r", "1", "stationary size per weight over the claimed one", positive=True)
     prefactor = quantity("prefactor", "c", "c", "weight", "size per weight times √n_w", positive=True)

@@ -28,7 +28,9 @@ def _steady_direction() -> Derivation:
     )
     kept = quantity("kept", "a_{k}", "a_k", "1", "what the steps leave of the start", positive=True)
     size_bound = quantity("size_bound", "s_{\\max}", "s_max", "weight", "size never exceeded in the end", positive=True)
-    values = quantity("n_values", "n_{v}", "n_v", "1", "weights, or singular values, that are bounded", positive=True)
+    values = quantity(
+        "n_values", "n_{v}", "n_v", "1", "weights, or singular values, that are bounded", positive=True, integer=True
+    )
     in_norm = quantity(
         "norm_squared_bound", "R_{\\max}", "R_max", "weight²", "squared norm never exceeded in the end", positive=True
     )
