@@ -70,7 +70,8 @@ def verdict(found: Mapping[str, Any], *, per_weight: bool, last_step: float, per
     guess = " (a guess: the feed still changes)" if error is not None and error > _WIDE * rest else ""
     place = "still on its decay transient" if state == "falling" else "fed faster than it decays"
     return (
-        f"{place}: its {way} (decay alone would leave {alone:.4g}), {ratio}{since_first}, and it is heading for {at}"
+        f"{place}: its {way} (decay alone would leave {alone:.4g}), {ratio}{since_first}, "
+        f"and, if that feed lasts, it is heading for {at}"
         f"{when}{guess}{_alone(found, last_step, per_epoch)}"
     )
 
