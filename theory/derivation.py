@@ -355,12 +355,12 @@ class Derivation:
         symbols = jacobian.free_symbols | stable.free_symbols
         region = [part.relation for part in self.conditions if part.relation.free_symbols <= symbols]
         for values in rational_points(symbols, 20):
-            if all(relation.subs(values) == sp.true for relation in region):
+            if all(relation.xreplace(values) == sp.true for relation in region):
                 tried += 1
-                slope = jacobian.subs(values)
+                slope = jacobian.xreplace(values)
                 dies_out = slope < 0 if part.kind == "flow" else slope**2 < 1
                 self._require(
-                    part.sentence, sp.true if sp.sympify(dies_out, strict=True) == stable.subs(values) else sp.false
+                    part.sentence, sp.true if sp.sympify(dies_out, strict=True) == stable.xreplace(values) else sp.false
                 )
         self._require(part.sentence, sp.true if tried else sp.false)
 

@@ -437,8 +437,8 @@ def _compared(region: Any, below: tuple[Any, ...], b: Any) -> tuple[bool, frozen
             ]
         for relation, point in points:
             stays = stable(point)
-            verdicts.append((stays, region.subs(point) == sp.true))
-            if relation is not None and stays and relation.subs(point) == sp.true:
+            verdicts.append((stays, region.xreplace(point) == sp.true))
+            if relation is not None and stays and relation.xreplace(point) == sp.true:
                 sharp.add(relation)
     return (
         all(stays == stated for stays, stated in verdicts) and len({stated for _, stated in verdicts}) == 2,
@@ -449,9 +449,9 @@ def _compared(region: Any, below: tuple[Any, ...], b: Any) -> tuple[bool, frozen
 def _edge(relation: Any, point: Mapping[Any, Any]) -> dict[Any, Any]:
     """Return the symbol on the left of a relation and its value at the edge, or nothing if the left is no product."""
     moved = _lr if relation.lhs.has(_lr) else relation.lhs
-    if not moved.is_Symbol or relation.rhs.has(moved) or not (relation.lhs / moved).subs(point).is_Rational:
+    if not moved.is_Symbol or relation.rhs.has(moved) or not (relation.lhs / moved).xreplace(point).is_Rational:
         return {}
-    value = (relation.rhs * moved / relation.lhs).subs(point)
+    value = (relation.rhs * moved / relation.lhs).xreplace(point)
     return {moved: value} if value.is_Rational and (value > 0 or not moved.is_positive) else {}
 
 

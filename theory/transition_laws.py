@@ -6,6 +6,7 @@ fulfils Kolmogorov's backward equation and is right at the start, which leaves n
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -100,6 +101,19 @@ def _moments(x: Any, start: Any, mean_rate: Any, mean: Any, variance_rate: Any, 
     )
 
 
+def _exponential_mean(slope: Any) -> Any:
+    """Return E exp(slope z) for a standard normal z, by integrating over its density."""
+    mean, place = _standard_normal_mean()
+    return mean.subs(place, slope)
+
+
+@functools.lru_cache(maxsize=1)
+def _standard_normal_mean() -> tuple[Any, Any]:
+    slope, z = sp.symbols("slope z", real=True)
+    area = sp.integrate(sp.exp(slope * z - z**2 / 2), (z, -sp.oo, sp.oo)) / sp.sqrt(2 * sp.pi)
+    return sp.expand(area), slope
+
+
 def _backward(phi: Any, start: Any, x: Any, earlier: Mapping[str, Any]) -> Any:
     """Return what has to vanish for a transform to fulfil Kolmogorov's backward equation, over the transform."""
     drift, squared = (earlier[key].rhs.subs(x, start) for key in ("drift", "diffusion"))
@@ -127,8 +141,8 @@ def _ornstein_uhlenbeck_transition() -> Derivation:
 
     def gaussian(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
         phi = expression.rhs.subs({_m(_t): earlier["mean"].rhs, _v(_t): earlier["variance"].rhs})
-        m, v, y = sp.Symbol("m", real=True), sp.Symbol("v", positive=True), sp.Symbol("y", real=True)
-        area = sp.integrate(sp.exp(u * (y + m) - y**2 / (2 * v)), (y, -sp.oo, sp.oo)) / sp.sqrt(2 * sp.pi * v)
+        m, v = sp.Symbol("m", real=True), sp.Symbol("v", positive=True)
+        area = sp.exp(u * m) * _exponential_mean(u * sp.sqrt(v))  # of exp(u (m + sqrt(v) z)), z standard normal
         law = expression.rhs.subs({_m(_t): m, _v(_t): v})
         return (
             _backward(phi, start, x, earlier),
@@ -337,10 +351,8 @@ def _geometric_brownian_transition() -> Derivation:
         return (expression.rhs**2 - slope**2 * _t, nonnegative, sp.diff(slope, B), expression.lhs - log_spread)
 
     def averages(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
-        # E exp(k B) over the Gaussian density of B, whose variance is the time
-        y, T, k = sp.Symbol("y", real=True), sp.Symbol("T", positive=True), sp.Symbol("k", real=True)
-        area = sp.integrate(sp.exp(k * y - y**2 / (2 * T)), (y, -sp.oo, sp.oo)) / sp.sqrt(2 * sp.pi * T)
-        found = earlier["median"].rhs * area.subs({k: earlier["log-spread"].rhs / sp.sqrt(_t), T: _t})
+        # E exp(k B) over the Gaussian B, whose variance is the time: B / sqrt(time) is standard normal, k its spread
+        found = earlier["median"].rhs * _exponential_mean(earlier["log-spread"].rhs)
         return (sp.powsimp(sp.expand(found / expression.rhs)) - 1, expression.rhs - earlier["mean"].rhs)
 
     steps = (
