@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from ..validate import Curve, Report, run
+from ..validate import Comparison, Curve, Report, run
 from .drawing import (
     BLACK,
     BLUE,
@@ -49,6 +49,11 @@ homogeneous layers are pulled alike [@du2018]. The balances of all, markers, lie
 cost between neighbouring weight decays, which knows no weights ({{ envelope_low | number(4) }} to
 {{ envelope_high | number(4) }} measured over predicted); dashes, the outputs of the middle network rescaled to other
 decays, off by up to {{ worst | percent }} over a decade: another decay changes the directions, too.
+{% for other in deeper %} Networks of {{ other.depth }} layers, not drawn, balance at {{ other.low | number(4) }} to
+{{ other.high | number(4) }}; measured over predicted from the cost curve is {{ other.envelope_low | number(4) }} to
+{{ other.envelope_high | number(4) }}{% if other.n_outside %}, outside the tolerance at {{ other.n_outside }} of
+{{ other.n_envelope }} pairs of decays, where the minimizer had stopped short of the minimum (its gradient up to
+{{ other.unrest | percent }} of decay's part){% endif %}.{% endfor %}
 """
 
 ALT = """
@@ -83,9 +88,23 @@ def facts(report: Report) -> dict[str, Any]:
     told = dict(report.provenance["parameters"])
     depth = min(map(int, told["n_seeds"]))
 
-    def ratios(what: str) -> list[float]:
-        keys = [found.key for found in report.comparisons]
-        return [report.comparison(key).ratio for key in keys if key.startswith(what) and key.endswith(f"depth {depth}")]
+    def ratios(what: str, layers: int = depth) -> list[float]:
+        return [found.ratio for found in _of(report, what, layers)]
+
+    def deeper(layers: int) -> dict[str, Any]:
+        factors, envelope = ratios("factor", layers), ratios("envelope", layers)
+        place = sum(seeds for other, seeds in told["n_seeds"].items() if int(other) < layers)
+        unrest = told["unrest"][place : place + told["n_seeds"][str(layers)]]
+        return {
+            "depth": layers,
+            "low": min(factors),
+            "high": max(factors),
+            "envelope_low": min(envelope),
+            "envelope_high": max(envelope),
+            "n_envelope": len(envelope),
+            "n_outside": sum(found.passed is False for found in _of(report, "envelope", layers)),
+            "unrest": max(max(run) for run in unrest),
+        }
 
     decays = told["weight_decays"][str(depth)]
     (sizes,) = (curve.y for curve in report.curves if (curve.panel, curve.name) == (f"size, depth {depth}", "trained"))
@@ -102,9 +121,16 @@ def facts(report: Report) -> dict[str, Any]:
         "envelope_low": min(envelope),
         "envelope_high": max(envelope),
         "worst": max(abs(ratio - 1) for ratio in ratios("extrapolated")),
+        "deeper": [deeper(layers) for layers in sorted(map(int, told["n_seeds"])) if layers > depth],
         "start": float(sizes[0]),
         "end": float(sizes[-1]),
     }
+
+
+def _of(report: Report, what: str, layers: int) -> list[Comparison]:
+    """Return the comparisons of one kind for networks of one depth."""
+    named = [found for found in report.comparisons if found.key.startswith(what)]
+    return [found for found in named if found.key.endswith(f"depth {layers}")]
 
 
 def draw(report: Report, figure: Figure) -> list[Artist]:

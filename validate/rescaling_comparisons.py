@@ -81,6 +81,10 @@ class Sweep:
         )
         return values
 
+    def unrest(self, place: int) -> float:
+        """Return the largest part of the gradient that a minimum of this weight decay has left, over the decay's."""
+        return float(np.max([minima.unrest[place] for minima in self.minima]))
+
 
 def fixed_point(minima: Minima, place: int, weight_decay: float) -> float:
     """Return the factor at which a network's own outputs, all weights rescaled, balance a weight decay.
@@ -151,7 +155,8 @@ def _envelope(sweep: Sweep) -> list[Comparison]:
             sweep.from_curve(place),
             sweep.between(place),
             "loss curve",
-            "exact at minima; the minimizer's remainder and the interpolation of sizes are left",
+            "exact at minima; the interpolation of sizes is left, and what the minimizer did not come down: where it "
+            f"stopped, the gradient was {sweep.unrest(place):.2g} and {sweep.unrest(place + 1):.2g} of its decay part",
             unit="weight²",
             tolerance=ENVELOPE_TOLERANCE,
             key=f"envelope {place} depth {sweep.depth}",
