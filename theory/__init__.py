@@ -30,6 +30,7 @@ from . import (  # noqa: F401  # importing a module registers its derivations; u
     momentum_oscillator,
     muon_derivation,
     networks,
+    newton_schulz,
     nielsen,
     noise_free,
     norm_flow,

@@ -18,7 +18,8 @@ __all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 _B = quantity("memory", "b", "b", "1", "correlation of the averaged gradients a step apart", positive=True)
 _T = quantity("lag_time", "t", "t", "1", "lag over the memory 1/(1 − b)", nonnegative=True)
 _FIRST = quantity("first_correlation", "c", "c", "1", "correlation at lag 1 of a mean of long memory", positive=True)
-_b, _t, _c = _B.symbol, _T.symbol, _FIRST.symbol
+_ASPECT = quantity("aspect", "a", "a", "1", "smaller over larger side of a matrix", positive=True)
+_b, _t, _c, _a = _B.symbol, _T.symbol, _FIRST.symbol, _ASPECT.symbol
 _j = sp.Symbol("index", nonnegative=True, integer=True)
 
 
@@ -39,8 +40,13 @@ def _published_approximations() -> Derivation:
         quantity("linear_sign_ratio_series", "r_{l,c}", "r_l,c", "1", "the same for c below 1, to order c²"),
         quantity("polar_momentum_ratio", "r_{m}", "r_m", "1", "published over exact time of Muon, b to 1"),
         quantity("polar_momentum_ratio_short", "r_{m,0}", "r_m,0", "1", "that of both times less 1, b to 0"),
+        quantity(
+            "polar_momentum_ratio_oblong", "r_{m,a}", "r_m,a", "1", "the same for oblong matrices, to order aspect²"
+        ),
     )
-    long_sign, short_sign, long_linear, series_linear, long_polar, short_polar = (line.symbol for line in ratios)
+    long_sign, short_sign, long_linear, series_linear, long_polar, short_polar, oblong_polar = (
+        line.symbol for line in ratios
+    )
     angle, M = phi.symbol, memory.symbol
     quarter = (angle, 0, sp.pi / 2)
     coefficient = 4 * (-1) ** _j * (2 * _j + 2) / (sp.pi * (2 * _j + 1) * (2 * _j + 3))
@@ -97,6 +103,14 @@ def _published_approximations() -> Derivation:
             sp.simplify(expression.rhs.function - muon.subs(number, _j) ** 2 * power),
             sp.true if expression.rhs.limits == (sp.Tuple(_j, 0, sp.oo),) else sp.false,
         )
+
+    def of_oblong(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
+        root, cosine, z = sp.symbols("root cosine z")  # root of the aspect; z is exp(i phi)
+        one_over_size = (1 + root**2 + 2 * root * cosine) ** -sp.S.Half
+        terms = sp.expand(sp.series(one_over_size, root, 0, 5).removeO().subs(cosine, (z + 1 / z) / 2))
+        first = sp.expand(terms * (1 - (z**2 + z**-2) / 2)).coeff(z, 0)  # its mean over the density 2 sin^2 phi
+        slopes = sp.diff(earlier["published"].rhs, _b).subs(_b, 0) / 2 / first**2
+        return (sp.series(slopes, root, 0, 6).removeO() - expression.rhs.subs(_a, root**2),)
 
     def by_fractions(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
         odd, next_odd = 2 * _j + 1, 2 * _j + 3
@@ -220,9 +234,16 @@ def _published_approximations() -> Derivation:
             equation(short_polar, (3 * sp.pi / 8) ** 2),
             first_order(lambda _earlier: derive("optimizer-muon").results["overlap_slope"]),
         ),
+        Step(
+            "oblong-polar",
+            "while for oblong matrices, whose squared singular values follow Marchenko and Pastur's law with the "
+            "smaller side over the larger a, it is",
+            equation(oblong_polar, 1 + _a / 4 + 5 * _a**2 / 64),
+            proof("series in a of the first component under the semicircle, squared, and its inverse", of_oblong),
+        ),
     )
     found = {part.key: part.expression for part in steps}
-    keys = ("long-sign", "short-sign", "long-linear", "series-linear", "long-polar", "short-polar")
+    keys = ("long-sign", "short-sign", "long-linear", "series-linear", "long-polar", "short-polar", "oblong-polar")
     more = ("closed", "polar-memory")
     return Derivation(
         name="published-approximations",
@@ -231,7 +252,8 @@ def _published_approximations() -> Derivation:
             "Gradients are Gaussian white noise; decay is decoupled and slow against the memory, so that the squared "
             "norm goes as the autocorrelation time: a ratio of times is one of squared norms.",
             "Long memory means b to 1; at b = 0.9 the ratios are within 2 % of their limits.",
-            "For Muon: large square matrices with an exact polar factor.",
+            "For Muon: large matrices with an exact polar factor, square but for the last ratio; what Newton-Schulz "
+            "steps change is in the derivation newton-schulz-power.",
         ),
         steps=steps,
         equation=found["closed"],
@@ -242,10 +264,15 @@ def _published_approximations() -> Derivation:
                 "a correlation is at most 1",
                 exactly_where("the determinant of the covariances of two such numbers", 1 - _c**2, zero=True),
             ),
+            Condition(
+                _a <= 1,
+                "the smaller side is at most the larger",
+                exactly_where("larger less smaller side, over the larger,", 1 - _a, zero=True),
+            ),
         ),
         references=("bernstein2018", "chen2023lion", "jordan2024muon", "kosson2023", "price1958"),
         quantities=(
-            *(_B, _T, _FIRST, phi, signs, published, short, memory, linear, polar, *ratios),
+            *(_B, _T, _FIRST, _ASPECT, phi, signs, published, short, memory, linear, polar, *ratios),
             quantity("index", "j", "j", "1", "number of an odd polynomial, from 0", nonnegative=True, integer=True),
         ),
     )
