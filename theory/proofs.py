@@ -76,7 +76,33 @@ class Proof:
 
 
 def proof(how: str, residual: Residual) -> Proof:
-    """Return a proof made for one step."""
+    """Return a proof made for one step.
+
+    Parameters
+    ----------
+    how : str
+        The way, as in `Proof`.
+    residual : callable
+        ``residual(expression, earlier)``, as in `Proof`.
+
+    Returns
+    -------
+    Proof
+
+    Notes
+    -----
+    The step holds where every residual is zero identically, or true.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
+    >>> x, y = sp.symbols("x y")
+    >>> proof("twice x", lambda expression, earlier: (expression.rhs - 2 * x,)).residual(equation(y, 2 * x), {})
+    (0,)
+    """
     return Proof(how, residual)
 
 
