@@ -59,15 +59,27 @@ def cells(comparison: Comparison) -> tuple[str, ...]:
         tolerance = f"±{percent(comparison.tolerance)}"
     else:
         tolerance = f"±{number(comparison.tolerance, 2)}"
+    digits = _digits(comparison)
+    measured = with_error(comparison.measured, comparison.standard_error)
     return (
         comparison.quantity + unit,
-        number(float(comparison.predicted), DIGITS),
-        with_error(comparison.measured, comparison.standard_error),
+        number(float(comparison.predicted), digits),
+        measured if "±" in measured else number(float(comparison.measured), digits),
         _ratio(comparison.ratio),
         tolerance,
         VERDICTS[comparison.passed],
         comparison.inputs,
     )
+
+
+def _digits(comparison: Comparison) -> int:
+    """Return the significant digits that tell predicted and measured apart, as far as the standard error lets them."""
+    predicted, measured, error = float(comparison.predicted), comparison.measured, comparison.standard_error
+    size = max(abs(predicted), abs(measured))
+    known = error if error is not None and error > ROUNDING * size else abs(measured - predicted)
+    if not math.isfinite(size + known) or not predicted or known <= ROUNDING * size:
+        return DIGITS
+    return max(DIGITS, math.floor(math.log10(size)) - math.floor(math.log10(known)) + 2)
 
 
 def _ratio(ratio: float) -> str:

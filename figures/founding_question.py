@@ -35,12 +35,13 @@ from .drawing import (
 )
 from .founding_caption import ALT, BUDGETS, CAPTION, LINEAR, LONG, LOSS, NOISE, PULL, facts, widths_of
 
-__all__ = ["ALT", "CAPTION", "EXPERIMENT", "ID", "REFERENCES", "TITLE", "compute", "draw", "facts"]
+__all__ = ["ALT", "CAPTION", "EXPERIMENT", "ID", "QUOTED", "REFERENCES", "TITLE", "compute", "draw", "facts"]
 
 ID = "founding-question"
 TITLE = "Does weight decay reduce weights? One network, two layers, three claims"
 EXPERIMENT = "founding-question"
 REFERENCES = ("nielsen2015", "krogh1991", "glorot2010")
+QUOTED = "claim 2"
 
 
 def compute(**options: Any) -> Report:

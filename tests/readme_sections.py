@@ -6,6 +6,7 @@ python tests/readme_sections.py --check  exits 1 if one is stale
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import textwrap
@@ -15,10 +16,11 @@ import readme_practitioners
 
 from weightdecay import figures, theory
 from weightdecay.figures.founding_caption import facts
-from weightdecay.validate import Comparison
 from weightdecay.validate.founding_comparisons import STARTS
 
 ROOT = Path(__file__).parent.parent
+SHOWN = ("collapse", "width", "time-to-equilibrium")
+"""Figures that the README shows besides that of the founding question."""
 
 
 def answer() -> str:
@@ -27,19 +29,13 @@ def answer() -> str:
     report = figures.load(f"{stem}.csv", f"{stem}.json")
     parameters, long = report.provenance["parameters"], facts(report)["long"]
 
-    def find(*words: str) -> Comparison:
-        (one,) = (c for c in report.comparisons if all(word in c.quantity for word in words))
-        return one
-
-    variance = {layer: find(f"variance of layer {layer} after", "decay alone") for layer in (2, 3)}
-    first = {layer: find("claim 1", f"layer {layer}").ratio for layer in (2, 3)}
-    size = {layer: find("claim 3: rms", f"layer {layer}").ratio for layer in (2, 3)}
-    own = {layer: find(f"rms weight of layer {layer} after", "of the layer").ratio for layer in (2, 3)}
-    needed = find("claim 3: epochs", "layer 2").predicted
-    factor = find("claim 2", "exp(")
-    old, new = (
-        find("rms weight of layer 2 at the end", f"30 hidden neurons, {start}").measured for start in STARTS.values()
-    )
+    variance = {layer: report.comparison(f"variance layer {layer}") for layer in (2, 3)}
+    first = {layer: report.comparison(f"claim 1 layer {layer}").ratio for layer in (2, 3)}
+    size = {layer: report.comparison(f"claim 3 layer {layer}").ratio for layer in (2, 3)}
+    own = {layer: report.comparison(f"own size layer {layer}").ratio for layer in (2, 3)}
+    needed = report.comparison("claim 3, epochs layer 2").predicted
+    factor = report.comparison("claim 2")
+    old, new = (report.comparison(f"size 30 hidden neurons, {start}").measured for start in STARTS.values())
     epochs = parameters["epochs"]
     text = f"""\
 **In short** (means over {parameters["n_seeds"]} seeds ± standard error). Weight decay pulls every weight towards zero,
@@ -71,6 +67,16 @@ alone would leave both layers a variance of {variance[2].predicted:.3f}. Layer 2
     )
 
 
+def gallery() -> str:
+    """Return three more figures of the gallery, each with its title and the sentence to quote."""
+    lines = []
+    for name in SHOWN:
+        told = json.loads((ROOT / f"figures/gallery/{name}.json").read_text())
+        alt = " ".join(told["alt"].split())
+        lines += [f"**{told['title']}.** {told['quotation']}".rstrip(), "", f"![{alt}](figures/gallery/{name}.png)", ""]
+    return "\n".join(lines)
+
+
 def derivation() -> str:
     """Return one derivation as `weightdecay derive` prints it."""
     return f"```text\n{theory.derive('decay-per-epoch').text().rstrip()}\n```"
@@ -78,6 +84,7 @@ def derivation() -> str:
 
 SECTIONS = {
     "answer": answer,
+    "gallery": gallery,
     "derivation": derivation,
     "glossary": theory.glossary_markdown,
     **readme_practitioners.SECTIONS,

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from weightdecay.errors import InvalidInput
-from weightdecay.figures.comparison_table import quotation, table_markdown, table_tex, with_error
+from weightdecay.figures.comparison_table import cells, quotation, table_markdown, table_tex, with_error
 from weightdecay.validate import Comparison, Report
 
 INSIDE = Comparison("rms of layer_2", "1", 1.0, 1.01, 0.02, inputs="outputs", tolerance=0.05, key="rms")
@@ -36,6 +36,22 @@ def report(*comparisons):
 )
 def test_a_value_and_its_error_are_rounded_to_two_digits_of_the_error(value, error, text):
     assert text == with_error(value, error)
+
+
+@pytest.mark.parametrize(
+    ("predicted", "measured", "error", "texts"),
+    [
+        (0.5535166, 0.5534649, 1.2e-5, ("0.553517", "0.553465 ± 0.000012")),  # to the place of the error
+        (0.95122942, 0.95122919, None, ("0.95122942", "0.95122919")),  # until they differ
+        (0.2700, 0.2700 * (1 - 2e-16), None, ("0.2700", "0.2700")),
+        (1.0, 3.7461, 0.5, ("1.000", "3.75 ± 0.50")),
+        (0.0, 2e-16, None, ("0", "2.000×10⁻¹⁶")),
+        (math.nan, 1.0, None, ("unknown", "1.000")),
+    ],
+)
+def test_predicted_has_the_digits_that_tell_it_from_measured(predicted, measured, error, texts):
+    told = cells(Comparison("size", "1", predicted, measured, error, inputs="nothing"))
+    assert texts == told[1:3]
 
 
 def test_the_markdown_table_has_a_row_for_each_comparison_and_marks_what_is_outside():
