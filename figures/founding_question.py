@@ -103,7 +103,7 @@ def _variance(axes: Axes, curves: Sequence[Curve], told: Mapping[int, Mapping[st
         colour = LAYERS[layer]
         looks |= {
             f"layer {layer}, trained": Look(colour, f"layer {layer}", marker=marker),
-            f"layer {layer}, pulls and noise added up": Look(colour, middle if layer == 3 else "", at=0.66, lift=-7),
+            f"layer {layer}, pulls and noise added up": Look(colour, middle if layer == 3 else "", at=0.66, lift=-11),
             f"student, layer {layer}": Look(colour, "student", marker="D"),
         }
     axes.set_yscale("log")
