@@ -42,6 +42,11 @@ def test_a_reader_that_goes_away_is_no_error():
     assert 141 == program.wait(timeout=120)
 
 
+def heed_interrupts():
+    """Let a new process hear interrupts, which shells make commands in the background ignore."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="interrupts are sent another way here")
 @pytest.mark.parametrize("seconds", [0.2, 0.7, 1.5, 3.0])  # while the processes start, and into the training
 def test_an_interrupt_ends_the_command_in_one_line_and_leaves_no_file(tmp_path, seconds):
@@ -52,6 +57,7 @@ def test_an_interrupt_ends_the_command_in_one_line_and_leaves_no_file(tmp_path, 
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=heed_interrupts,
     )
     deadline = time.monotonic() + 60
     while not out.exists() and time.monotonic() < deadline:
@@ -59,7 +65,9 @@ def test_an_interrupt_ends_the_command_in_one_line_and_leaves_no_file(tmp_path, 
     time.sleep(seconds)
     os.killpg(program.pid, signal.SIGINT)  # as the terminal does: to the command and its workers
     stdout, stderr = program.communicate(timeout=60)
-    assert (130, "", "Interrupted.") == (program.returncode, stdout, stderr.strip())
+    assert ("", "Interrupted.") == (stdout, stderr.strip())
+    # Python ends by the signal itself if that came while text was compiled, as by a dataclass; shells say 130 to both
+    assert program.returncode in (130, -signal.SIGINT)
     assert not out.exists()
 
 
