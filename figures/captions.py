@@ -129,7 +129,7 @@ def to_tex(caption: str) -> str:
     >>> print(to_tex("λ = 5, 3 % of 1/√fan_in [@nielsen2015]"))
     $\lambda$ = 5, 3\,\% of 1/$\sqrt{\mathrm{fan\_in}}$~\cite{nielsen2015}
     """
-    parts = re.split(r"( ?\[@[a-z0-9; @]+\]|√\w+|√\([^()]*\))", caption)
+    parts = re.split(r"( ?\[@[a-z0-9; @]+\]|√\w+|√\((?:[^()]|\([^()]*\))*\))", caption)
     return "".join(_tex_part(part) for part in parts)
 
 
@@ -137,7 +137,8 @@ def _tex_part(part: str) -> str:
     if cited := CITATION.fullmatch(part.removeprefix(" ")):
         return rf"{'~' if part[0] == ' ' else ''}\cite{{{cited[1].replace('; @', ',')}}}"
     if root := re.fullmatch(r"√\(?(.+?)\)?", part):
-        return rf"$\sqrt{{\mathrm{{{_escape(root[1])}}}}}$"
+        inside = _escape(root[1]).replace("$", "{}").replace(" ", r"\ ")  # it is mathematics already
+        return rf"$\sqrt{{\mathrm{{{inside}}}}}$"
     powers = re.sub("[⁻⁰¹²³⁴-⁹]+", lambda power: f"$^{{{power[0].translate(LOWERED)}}}$", _escape(part))
     return powers.replace(r" \%", r"\,\%")
 
@@ -148,10 +149,11 @@ def _escape(text: str) -> str:
 
 _LETTERS = {"α": "alpha", "β": "beta", "γ": "gamma", "ε": "varepsilon", "η": "eta", "θ": "theta", "λ": "lambda"}
 _LETTERS |= {"μ": "mu", "π": "pi", "σ": "sigma", "τ": "tau", "×": "times", "±": "pm", "≈": "approx", "≤": "le"}
-_LETTERS |= {"≥": "ge", "→": "to", "·": "cdot"}
+_LETTERS |= {"≥": "ge", "→": "to", "·": "cdot", "‖": "Vert"}
 TEX_SIGNS = {
     **{sign: rf"\{sign}" for sign in "&%$#_{}"},
     **{sign: rf"$\{name}$" for sign, name in _LETTERS.items()},
+    "ᵀ": r"$^{\mathsf{T}}$",
     "\\": r"\textbackslash{}",
     "^": r"\^{}",
     "~": r"\~{}",

@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ..validate import Curve, Report, run
 from ..validate.conservation import LABELS
@@ -162,6 +163,7 @@ def _charges(axes: Axes, curves: Sequence[Curve]) -> list[Artist]:
         looks[f"{LABELS[law]}, trained"] = Look(colour, label, marker=marker, filled=filled)
     last = max(float(curve.x.max()) for curve in curves)
     axes.set_xlim(0, 1.03 * last)
+    axes.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 4, 5, 10], prune="upper"))  # room for labels at the end
     axes.set_xlabel("step")
     drawn = draw_curves(axes, curves, looks)
     axes.set_ylim(0, 1.05 * max(float(curve.y.max()) for curve in curves))

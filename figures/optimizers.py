@@ -18,7 +18,7 @@ from .. import theory
 from ..errors import check_choice
 from ..simulate import Adam, Lion, Muon, RMSprop, SignSGD, WhiteGradients, filtered_gradient, walk
 from ..validate import Comparison, Curve, Report, provenance
-from .drawing import BLACK, BLUE, VERMILLION, label_panel, narrow
+from .drawing import BLACK, BLUE, VERMILLION, _ink, label_panel, narrow
 
 __all__ = ["ALT", "CAPTION", "EXPERIMENT", "ID", "REFERENCES", "TITLE", "compute", "draw", "facts"]
 
@@ -59,7 +59,8 @@ REASON = (
     "from that of the mean cosine; with L2 a running mean of squares adds the order that the theory leaves out"
 )
 QUANTITIES = {"norm_squared": "squared norm", "angular_update": "angle of a step"}
-LOOKS = {0.01: (BLUE, "o", 0.9, -0.17), 0.1: (VERMILLION, "s", 1.8, 0.17)}
+LOOKS = {0.01: (BLUE, "o", "|", -0.17), 0.1: (VERMILLION, "s", "x", 0.17)}
+"""Colour, marks of walks and of the leading order, and shift of each value of lr * weight_decay."""
 
 
 @dataclass(frozen=True)
@@ -282,10 +283,10 @@ def _panel(axes: Axes, report: Report, words: str) -> list[Artist]:
     artists: list[Artist] = [axes.axvline(1.0, color=BLACK, linewidth=0.8, zorder=1)]
     curves = {curve.name: curve for curve in report.curves if curve.panel == words}
     for eps in report.provenance["parameters"]["lr_times_weight_decay"]:
-        colour, marker, thick, shift = LOOKS[eps]
+        colour, marker, cross, shift = LOOKS[eps]
         leading, walked = curves[f"leading order, {eps:g}"], curves[f"walk, {eps:g}"]
         artists += axes.plot(
-            leading.y, leading.x + shift, "|", color=colour, markersize=7, markeredgewidth=thick, zorder=2
+            leading.y, leading.x + shift, cross, color=colour, markersize=5, markeredgewidth=1.2, zorder=2
         )
         artists += axes.errorbar(
             walked.y, walked.x + shift, xerr=walked.standard_error, color=colour, linestyle="none", marker=marker,
@@ -298,8 +299,8 @@ def _panel(axes: Axes, report: Report, words: str) -> list[Artist]:
 def _key(axes: Axes) -> list[Artist]:
     """Say in a corner what the marks are."""
     lines = (
-        ("| leading order in ηλ", BLACK),
-        *((f"{glyph} walk, ηλ = {eps:g}", LOOKS[eps][0]) for glyph, eps in zip("■●", EPS[::-1], strict=True)),
+        ("| × leading order in ηλ", BLACK),
+        *((f"{glyph} walk, ηλ = {eps:g}", _ink(LOOKS[eps][0])) for glyph, eps in zip("■●", EPS[::-1], strict=True)),
     )
     return [
         axes.annotate(

@@ -217,7 +217,9 @@ def draw(report: Report, figure: Figure) -> list[Artist]:
     for decay in told["decays"]:
         curve = curves[f"weight decay {decay:g}"]
         artists += axes.plot(curve.x, curve.y, color="0.55", linewidth=0.8, zorder=1)
-        artists.append(_line_label(axes, curve, f"λ = {decay:g}", below=decay == DENSE))
+        artists.append(
+            _line_label(axes, curve, f"λ = {decay:g}", below=decay == DENSE, room=0.05 if narrow(figure) else 0.6)
+        )
     artists += _models(axes, report, narrow(figure))
     parts = ("● time constant 1/(ηλ)", "○ steps of the run", "orange: fewer than two time constants")
     key = axes.annotate(
@@ -240,9 +242,9 @@ def draw(report: Report, figure: Figure) -> list[Artist]:
     return artists
 
 
-def _line_label(axes: Axes, curve: Curve, words: str, *, below: bool) -> Artist:
-    """Write what a line is at its left end inside the axes, or at its right if it begins above them."""
-    at_left = curve.y[0] < 0.6 * axes.get_ylim()[1]
+def _line_label(axes: Axes, curve: Curve, words: str, *, below: bool, room: float) -> Artist:
+    """Write what a line is at its left end, or at its right if it begins above that part of the axes' height."""
+    at_left = curve.y[0] < room * axes.get_ylim()[1]
     place = 0 if at_left else -1
     return axes.annotate(
         words,

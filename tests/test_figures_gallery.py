@@ -59,7 +59,7 @@ def each_figure_and_width(test):
 
 def test_the_gallery_has_figures_that_the_package_can_draw():
     assert IDS
-    assert set(IDS) <= set(figures.ids())
+    assert set(IDS) == set(figures.ids())
 
 
 @pytest.mark.parametrize("name", IDS)
@@ -95,7 +95,7 @@ def test_no_text_is_smaller_than_six_points(name, width):
 @each_figure_and_width
 def test_no_text_lies_on_another_or_beyond_the_edge(name, width):
     figure = drawn(name, width)
-    boxes = [(text.get_text(), text.get_window_extent()) for text in shown(figure)]
+    boxes = [(text.get_text(), Text.get_window_extent(text)) for text in shown(figure)]  # without arrows
     assert [] == [
         (a, b) for (a, one), (b, two) in itertools.combinations(boxes, 2) if one.shrunk(0.98, 0.9).overlaps(two)
     ]
@@ -191,8 +191,8 @@ def test_the_index_lists_what_is_there():
 
 @pytest.mark.slow
 @pytest.mark.skipif(not (PDFLATEX and BIBTEX and PDFTOTEXT), reason="needs pdflatex, bibtex and pdftotext")
-def test_a_document_that_includes_three_bundles_compiles_and_shows_their_captions(tmp_path):
-    chosen = IDS[:3]
+def test_a_document_that_includes_all_bundles_compiles_and_shows_their_captions(tmp_path):
+    chosen = IDS
     for path in GALLERY.iterdir():
         if path.suffix in (".pdf", ".tex", ".bib"):
             shutil.copy(path, tmp_path)
