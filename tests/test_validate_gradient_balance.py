@@ -1,5 +1,6 @@
 """Decay against pull plus noise: exact for any layer and window; an optimizer that does something else is found out."""
 
+import contextlib
 import dataclasses
 import itertools
 
@@ -30,8 +31,8 @@ def small_data():
     return Dataset("small", *parts, image_shape=(4, 4))
 
 
-@pytest.fixture(scope="module")
-def short():
+@contextlib.contextmanager
+def short_runs():
     """Make runs short: a few steps, an epoch of few batches."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(f"{MODULE}._N_STEPS", 60)
@@ -41,9 +42,16 @@ def short():
         yield
 
 
+@pytest.fixture
+def short():
+    with short_runs():
+        yield
+
+
 @pytest.fixture(scope="module")
-def small_report(small_data, short):  # noqa: ARG001
-    return validate.run("gradient-balance", data=small_data, n_jobs=1, rng=3)
+def small_report(small_data):
+    with short_runs():
+        return validate.run("gradient-balance", data=small_data, n_jobs=1, rng=3)
 
 
 def configured(**changed):
