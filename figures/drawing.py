@@ -21,6 +21,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from scipy.optimize import isotonic_regression
 
 from ..validate import Curve
+from .captions import given
 
 __all__ = [
     "BLACK",
@@ -257,7 +258,7 @@ def plain_ticks(axes: Axes, *, linear: float = 0.0) -> None:
         if len(ticks) <= MOST_TICKS:
             break
     axes.set_yticks(ticks)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.12g}".replace("-", "−")))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: given(value)))
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 

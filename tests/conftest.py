@@ -1,6 +1,7 @@
 """What all tests share: a profile for property tests, and the condition of those that need rivals as oracles."""
 
 import os
+import signal
 from importlib.util import find_spec
 
 import matplotlib
@@ -9,6 +10,10 @@ from hypothesis import settings
 
 settings.register_profile("weightdecay", deadline=None)  # a busy machine is no error
 settings.load_profile("weightdecay")
+
+# shells make what they start in the background ignore interrupts, and the programs that tests start would inherit that
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 NEEDED = {"peers": ("torch", "sklearn"), "cluster": ("dask", "distributed")}  # by the marker and extra of that name
 

@@ -42,11 +42,6 @@ def test_a_reader_that_goes_away_is_no_error():
     assert 141 == program.wait(timeout=120)
 
 
-def heed_interrupts():
-    """Let a new process hear interrupts, which shells make commands in the background ignore."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="interrupts are sent another way here")
 @pytest.mark.parametrize("seconds", [0.2, 0.7, 1.5, 3.0])  # while the processes start, and into the training
 def test_an_interrupt_ends_the_command_in_one_line_and_leaves_no_file(tmp_path, seconds):
@@ -57,7 +52,6 @@ def test_an_interrupt_ends_the_command_in_one_line_and_leaves_no_file(tmp_path, 
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=heed_interrupts,
     )
     deadline = time.monotonic() + 60
     while not out.exists() and time.monotonic() < deadline:
