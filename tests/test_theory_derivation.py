@@ -149,7 +149,7 @@ def test_derivations_are_built_once_and_names_are_sorted():
 
 def test_importing_builds_nothing():
     code = (
-        "import sys, weightdecay.theory; module = sys.modules['weightdecay.theory.derivation'];"
+        "import sys, weightdecay.theory; module = sys.modules['weightdecay.theory.registry'];"
         "assert module._BUILDERS and not module._BUILT"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -283,7 +283,7 @@ def test_the_glossary_is_a_table_with_every_quantity():
 
 
 def test_what_modules_of_theory_export_is_there_once():
-    for name in ("theory", "theory.derivation", "theory.notation", "theory.proofs", "theory.evaluation"):
+    for name in ("theory", "theory.derivation", "theory.registry", "theory.notation", "theory.proofs"):
         module = importlib.import_module(f"weightdecay.{name}")
         assert len(set(module.__all__)) == len(module.__all__)
         assert all(hasattr(module, public) for public in module.__all__)

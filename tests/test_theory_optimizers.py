@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from weightdecay import theory
 from weightdecay.errors import InvalidInput, ProofError
 from weightdecay.theory import B, LinearOptimizer, equilibrium, symbols_of
+from weightdecay.theory.checking import check_from
 
 lr, weight_decay, gradient_power, momentum, dampening = symbols_of("lr weight_decay gradient_power momentum dampening")
 EPS = lr * weight_decay
@@ -377,7 +378,7 @@ def test_a_stability_region_that_is_too_wide_or_too_narrow_fails_its_proof(facto
 def test_the_region_of_an_invented_filter_is_proven_from_its_roots(filter_, coupling):
     invented = theory.linear_optimizer(LinearOptimizer("invented", filter_), coupling)
     assert all(condition.proof for condition in invented.conditions)
-    invented._check_from(len(invented.steps))
+    check_from(invented, len(invented.steps))
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ from . import (  # noqa: F401  # importing a module registers its derivations; u
 from .catalogue import derivations_markdown
 from .claims import Claim, LayerRun, nielsen_claims
 from .conventions import CONVENTIONS, convert
-from .derivation import Derivation, Stability, Step, derivation, derive, names
+from .derivation import Derivation
 from .equilibria import Equilibrium
 from .evaluation import Condition
 from .filter_derivations import linear_optimizer
@@ -67,9 +67,11 @@ from .nonlinear_optimizers import ADAM, LION, MUON, RMSPROP, SIGN_SGD, SIGNUM
 from .notation import GLOSSARY, Quantity, glossary_markdown, quantity, symbols_of
 from .optimizers import B, LinearOptimizer, equilibrium
 from .proofs import Proof
+from .registry import derivation, derive, names
 from .same_regularizer import Conversion, convention_name, conversions
 from .saturation import saturation_ratio
 from .stationary_updates import StationaryUpdates
+from .steps import Stability, Step
 from .symmetry import Symmetry
 from .transitions import margin_transition
 

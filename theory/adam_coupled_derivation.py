@@ -7,7 +7,7 @@ from typing import Any
 
 import sympy as sp
 
-from .derivation import Derivation, Step, by_derivation, derivation, derive
+from .derivation import Derivation
 from .green_kubo import BARE, MANY_WEIGHTS
 from .nonlinear_optimizers import (
     BETA1,
@@ -15,6 +15,8 @@ from .nonlinear_optimizers import (
 )
 from .notation import quantity, symbols_of
 from .proofs import difference, equation, premise, proof
+from .registry import by_derivation, derivation, derive
+from .steps import Step
 from .unequal_gradients import UNEQUAL, UNEQUAL_SIZES, unequal_steps
 from .validity import forgets
 

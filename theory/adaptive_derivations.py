@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from .derivation import Derivation, Step, by_derivation, derivation, derive
+from .derivation import Derivation
 from .green_kubo import (
     BARE,
     CORRELATION_SUM,
@@ -31,6 +31,8 @@ from .nonlinear_optimizers import (
 )
 from .notation import quantity, symbols_of
 from .proofs import by_substitution, definition, equation, premise, proof
+from .registry import by_derivation, derivation, derive
+from .steps import Step
 from .validity import STABLE, forgets
 
 __all__ = ["adamw", "rmsprop", "second_moment"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from .derivation import Derivation, derive, names
+from .derivation import Derivation
 from .exports import formula
+from .registry import derive, names
 
 __all__ = ["derivations_markdown", "without_formulas"]
 

@@ -21,10 +21,11 @@ from .charges import (
     read_generator,
     separable,
 )
-from .derivation import Derivation, Stability, Step
+from .derivation import Derivation
 from .notation import symbols_of
 from .proofs import definition, difference, equation, premise, proof
 from .ranges import added, by_range, expanded, name_of
+from .steps import Stability, Step
 from .validity import KEEPS_PART
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import sympy as sp
 
 from ..errors import InvalidInput
-from .derivation import Step
 from .notation import Quantity, quantity
 from .proofs import equation, premise, proof
 from .ranges import added, by_range, expanded, index_of, name_of
+from .steps import Step
 
 if TYPE_CHECKING:
     from .symmetry import Symmetry

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..errors import InvalidInput, check_count, check_finite, check_nonnegative, check_positive
-from .derivation import derive
+from .registry import derive
 
 __all__ = ["Claim", "LayerRun", "nielsen_claims"]
 

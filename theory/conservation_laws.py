@@ -8,9 +8,11 @@ from typing import Any
 
 import sympy as sp
 
-from .derivation import Derivation, Step, derivation
+from .derivation import Derivation
 from .notation import Quantity, quantity, symbols_of
 from .proofs import difference, equation, proof
+from .registry import derivation
+from .steps import Step
 from .symmetry import Symmetry
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)

@@ -12,9 +12,11 @@ from typing import Any
 import sympy as sp
 
 from ..errors import InvalidInput, check_choice
-from .derivation import Derivation, Step, by_derivation, derivation, derive
+from .derivation import Derivation
 from .notation import quantity, symbols_of
 from .proofs import equation, premise, proof
+from .registry import by_derivation, derivation, derive
+from .steps import Step
 
 __all__ = ["CONVENTIONS", "convert"]
 

@@ -1,18 +1,11 @@
 """Hold a derivation as one object, complete when you have it, that can prove itself again.
 
 A derivation is a frozen value: sentences for its assumptions, steps that each carry their own proof, the equation
-arrived at, named results, fixed points and their stability. Builders register under a name; `derive` builds on first
-use::
-
-    @derivation("dead-weight")
-    def dead_weight() -> Derivation: ...
-
-    derive("dead-weight").check()
+arrived at, named results, fixed points and their stability. `weightdecay.theory.registry` keeps all of them by name.
 """
 
 from __future__ import annotations
 
-import importlib.resources
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,95 +16,12 @@ import sympy as sp
 
 from .. import errors
 from . import exports
+from .checking import check_from
 from .evaluation import Condition, compiled, evaluate
 from .notation import Quantity, quantities_named
-from .proofs import Proof, difference, rational_points, vanishes
+from .steps import Stability, Step
 
-__all__ = ["Derivation", "Stability", "Step", "by_derivation", "citation_keys", "derivation", "derive", "names"]
-
-
-_NOT_OF_THE_FORM = (ArithmeticError, AttributeError, LookupError, NotImplementedError, TypeError, ValueError)
-"""What a residual raises when an expression does not have the form that the proof takes apart."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step: what it says, the expression, and how that is verified.
-
-    Attributes
-    ----------
-    key : str
-        Short name by which later steps refer to this one.
-    sentence : str
-        What the step does, in words.
-    expression : sympy.Basic
-        Usually an equation; left and right side unevaluated.
-    proof : Proof
-        How the step is verified (see `weightdecay.theory.proofs`).
-
-    Notes
-    -----
-    A step is proven from its own expression and those of the steps before it.
-
-    References
-    ----------
-    Our own derivation.
-
-    Examples
-    --------
-    >>> derive("radial-step").step("radial").proof.how
-    'sums compared term by term: the difference expands to zero'
-    >>> len(derive("radial-step").steps)
-    16
-    """
-
-    key: str
-    sentence: str
-    expression: Any
-    proof: Proof
-
-
-@dataclass(frozen=True)
-class Stability:
-    """What a small displacement from a fixed point does.
-
-    Attributes
-    ----------
-    state : sympy.Expr
-        The quantity displaced, as it stands in the equation: ``R(t)``, or ``R`` of a recursion.
-    kind : str
-        "flow" if the equation's right side is a rate of change, "map" if it is the next value.
-    fixed_point : int
-        Which of the derivation's fixed points.
-    jacobian : sympy.Expr
-        Derivative of the right side with respect to the state there.
-    stable : sympy relation or bool
-        When the displacement dies out.
-    sentence : str
-        The same in words.
-
-    Notes
-    -----
-    A displacement d from the fixed point obeys d' = jacobian * d (flow) or d_next = jacobian * d (map): it dies out
-    where jacobian < 0, or jacobian^2 < 1.
-
-    References
-    ----------
-    Our own derivation.
-
-    Examples
-    --------
-    >>> part = derive("ornstein-uhlenbeck-covariance").stability[0]
-    >>> part.jacobian.subs({symbol: 1 for symbol in part.jacobian.free_symbols})
-    -4
-    """
-
-    state: Any
-    kind: str
-    fixed_point: int
-    jacobian: Any
-    stable: Any
-    sentence: str
+__all__ = ["Derivation"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +68,7 @@ class Derivation:
 
     Examples
     --------
+    >>> from weightdecay.theory import derive
     >>> radial = derive("radial-step")
     >>> radial.check()
     >>> values = {"lr": 0.1, "weight_decay": 1e-4, "radial_pull": 0.1, "gradient_power": 0.01}
@@ -242,6 +153,7 @@ class Derivation:
 
         Examples
         --------
+        >>> from weightdecay.theory import derive
         >>> derive("decay-floor").symbols["lr"].unit, len(derive("effective-learning-rate").symbols)
         ('weight² / loss', 12)
         """
@@ -275,6 +187,7 @@ class Derivation:
 
         Examples
         --------
+        >>> from weightdecay.theory import derive
         >>> derive("number-format-floor").step("floor").expression
         Eq(decay_floor, spacing/2)
         """
@@ -301,6 +214,7 @@ class Derivation:
 
         Examples
         --------
+        >>> from weightdecay.theory import derive
         >>> from dataclasses import replace
         >>> floor = derive("number-format-floor")
         >>> floor.check()
@@ -310,63 +224,7 @@ class Derivation:
         Traceback (most recent call last):
         weightdecay.errors.ProofError: derivation 'number-format-floor' does not hold at the step ...
         """
-        self._check_from(0)
-
-    def _check_from(self, start: int) -> None:
-        """Prove everything from the step at place `start` on, the steps before it taken as proven."""
-        earlier: dict[str, Any] = {}
-        for place, step in enumerate(self.steps):
-            if place >= start:
-                for residual in self._residuals(step.sentence, step.proof, step.expression, earlier):
-                    self._require(step.sentence, residual)
-            earlier[step.key] = step.expression
-        proven = [step.expression for step in self.steps]
-        if not any(self.equation == other for other in proven):
-            self._require("the equation is what a step arrives at", sp.false)
-        for name, result in self.results.items():
-            if not any(_stands_for(part, name) and result == part.rhs for part in proven):
-                self._require(f"the result {name} is what a step arrives at for it", sp.false)
-        for point in self.fixed_points:
-            values = ", ".join(f"{unknown} = {value}" for unknown, value in point.items())
-            put_back = difference(self.equation).subs(point).doit()
-            self._require(f"{values} is a fixed point of the equation", put_back)
-        for part in self.stability:
-            self._check_stability(part)
-        earlier["conditions"] = sp.And(*(condition.relation for condition in self.conditions))
-        for condition in self.conditions:
-            if condition.proof:
-                sentence = f"{condition.relation}: {condition.sentence}"
-                for residual in self._residuals(sentence, condition.proof, condition.relation, earlier):
-                    self._require(sentence, residual)
-
-    def _residuals(self, sentence: str, proof: Proof, expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
-        try:
-            return tuple(proof.residual(expression, MappingProxyType(earlier)))
-        except _NOT_OF_THE_FORM as error:
-            raise errors.ProofError(self.name, sentence, f"{type(error).__name__}: {error}") from error
-
-    def _check_stability(self, part: Stability) -> None:
-        point = self.fixed_points[part.fixed_point]
-        slope = sp.powsimp(sp.expand(sp.diff(self.equation.rhs, part.state))).subs(point)
-        self._require(f"the Jacobian at the fixed point is {part.jacobian}", slope - part.jacobian)
-        stable = sp.sympify(part.stable, strict=True)
-        jacobian = sp.sympify(part.jacobian, strict=True)
-        tried = 0
-        symbols = jacobian.free_symbols | stable.free_symbols
-        region = [part.relation for part in self.conditions if part.relation.free_symbols <= symbols]
-        for values in rational_points(symbols, 20):
-            if all(relation.xreplace(values) == sp.true for relation in region):
-                tried += 1
-                slope = jacobian.xreplace(values)
-                dies_out = slope < 0 if part.kind == "flow" else slope**2 < 1
-                self._require(
-                    part.sentence, sp.true if sp.sympify(dies_out, strict=True) == stable.xreplace(values) else sp.false
-                )
-        self._require(part.sentence, sp.true if tried else sp.false)
-
-    def _require(self, sentence: str, residual: Any) -> None:
-        if not vanishes(residual):
-            raise errors.ProofError(self.name, sentence, residual)
+        check_from(self)
 
     def arguments(self, quantity: str | None = None) -> tuple[str, ...]:
         """Return the names of the arguments that `numeric` takes for a result, in alphabetical order.
@@ -395,6 +253,7 @@ class Derivation:
 
         Examples
         --------
+        >>> from weightdecay.theory import derive
         >>> derive("decay-floor").arguments("factor"), len(derive("decay-floor").arguments())
         (('lr', 'n_steps', 'weight_decay'), 4)
         """
@@ -430,6 +289,7 @@ class Derivation:
 
         Examples
         --------
+        >>> from weightdecay.theory import derive
         >>> float(derive("decay-floor").numeric("factor", lr=0.1, weight_decay=1e-4, n_steps=5000))
         0.95122...
         """
@@ -471,6 +331,7 @@ class Derivation:
 
         Examples
         --------
+        >>> from weightdecay.theory import derive
         >>> flow = derive("norm-flow")
         >>> flow.arguments("rate")
         ('gradient_power', 'lr', 'norm_squared', 'radial_pull', 'weight_decay')
@@ -501,6 +362,7 @@ class Derivation:
 
         Examples
         --------
+        >>> from weightdecay.theory import derive
         >>> r"\eta" in derive("decay-floor").latex(), derive("decay-floor").latex().count(r"\section*{")
         (True, 1)
         """
@@ -523,6 +385,7 @@ class Derivation:
 
         Examples
         --------
+        >>> from weightdecay.theory import derive
         >>> derive("decay-floor").markdown().count("# The floor of pure decay")
         1
         """
@@ -545,6 +408,7 @@ class Derivation:
 
         Examples
         --------
+        >>> from weightdecay.theory import derive
         >>> derive("decay-floor").mathml().count("<section")
         1
         """
@@ -567,6 +431,7 @@ class Derivation:
 
         Examples
         --------
+        >>> from weightdecay.theory import derive
         >>> derive("decay-floor").text().count("The floor of pure decay")
         1
         """
@@ -589,6 +454,7 @@ class Derivation:
 
         Examples
         --------
+        >>> from weightdecay.theory import derive
         >>> len(derive("decay-floor").to_dict()["steps"]) == len(derive("decay-floor").steps)
         True
         >>> len(derive("number-format-floor").to_dict()["steps"])
@@ -596,39 +462,8 @@ class Derivation:
         """
         return exports.to_dict(self)
 
-    def __reduce__(self) -> tuple[Callable[[str], Derivation], tuple[str]]:
-        """Travel to another process by name; proofs are functions and stay at home."""
-        if _BUILT.get(self.name) is not self:
-            raise errors.InvalidInput(
-                f"derivation {self.name!r} was changed by hand, and only registered ones can be pickled"
-            )
-        return (derive, (self.name,))
-
     def _repr_latex_(self) -> str:
         return f"$\\displaystyle {exports.formula(self.equation, self.symbols)}$"
-
-
-def by_derivation(name: str, result: str, *keys: str, put_in: Mapping[Any, Any] | None = None) -> Proof:
-    """Return a proof that the right side is a result of another derivation.
-
-    `put_in` maps that result's symbols to others; then the named earlier steps are put in for their left sides.
-    """
-
-    def residual(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
-        there = derive(name).results[result].subs(put_in or {}, simultaneous=True)
-        for key in keys:
-            there = there.subs(earlier[key].lhs, earlier[key].rhs)
-        return (expression.rhs - there,)
-
-    return Proof(f"proven in the derivation {name}" + (", with earlier steps put in" if keys else ""), residual)
-
-
-def _stands_for(expression: Any, name: str) -> bool:
-    """Tell whether an equation's left side is the quantity of that name, or a function of that name."""
-    if not isinstance(expression, sp.Eq):
-        return False
-    left = expression.lhs.func.__name__ if expression.lhs.is_Function else str(expression.lhs)
-    return bool(left == name)
 
 
 def _names_in(expression: Any) -> set[str]:
@@ -639,127 +474,3 @@ def _names_in(expression: Any) -> set[str]:
     symbols = {part for part in expression.atoms(sp.Symbol) if part not in bound and not isinstance(part, sp.Dummy)}
     functions = expression.atoms(sp.core.function.AppliedUndef)
     return {str(symbol.name) for symbol in symbols} | {str(part.func.__name__) for part in functions}
-
-
-_BUILDERS: dict[str, Callable[[], Derivation]] = {}
-_BUILT: dict[str, Derivation] = {}
-
-
-def derivation(name: str) -> Callable[[Callable[[], Derivation]], Callable[[], Derivation]]:
-    """Register the decorated builder under a name; nothing is built yet.
-
-    Parameters
-    ----------
-    name : str
-        Name of the derivation, in kebab-case.
-
-    Returns
-    -------
-    callable
-        The decorator; it returns the builder itself.
-
-    Raises
-    ------
-    InvalidInput
-        If the name is taken.
-
-    Notes
-    -----
-    The builder takes no argument and returns a `Derivation` of that name.
-
-    References
-    ----------
-    Our own derivation.
-
-    Examples
-    --------
-    >>> @derivation("my-floor")
-    ... def my_floor() -> Derivation:
-    ...     from dataclasses import replace
-    ...     return replace(derive("number-format-floor"), name="my-floor")
-    >>> float(derive("my-floor").numeric(spacing=0.5))
-    0.25
-    >>> del _BUILDERS["my-floor"], _BUILT["my-floor"]
-    """
-
-    def register(builder: Callable[[], Derivation]) -> Callable[[], Derivation]:
-        if _BUILDERS.get(name, builder) is not builder:
-            raise errors.InvalidInput(f"the derivation name {name!r} is taken; choose another")
-        _BUILDERS[name] = builder
-        return builder
-
-    return register
-
-
-def derive(name: str) -> Derivation:
-    """Return the derivation of that name, built on first use.
-
-    Parameters
-    ----------
-    name : str
-        One of `names`.
-
-    Returns
-    -------
-    Derivation
-
-    Raises
-    ------
-    InvalidInput
-        If there is none; the message names near ones.
-
-    Notes
-    -----
-    Equation, assumptions and sources are in the derivation: ``.equation``, ``.assumptions``, ``.references``.
-
-    References
-    ----------
-    Those of the derivation.
-
-    Examples
-    --------
-    >>> derive("decay-per-epoch").title
-    'Decay per epoch: the product of the steps against the exponential'
-    >>> float(derive("equal-pull").numeric(entropy_loss_gap=0.1, weight_decay=1e-4, n_weights=23520).round(4))
-    0.2062
-    """
-    if not isinstance(name, str):
-        raise errors.InvalidInput(f"derivation is {name!r}, but must be a name, such as one of theory.names()")
-    if name not in _BUILT:
-        builder = _BUILDERS[errors.check_choice("derivation", name, names())]
-        built = builder()
-        if built.name != name:
-            raise errors.InvalidInput(f"the builder of {name!r} made a derivation named {built.name!r}")
-        _BUILT[name] = built
-    return _BUILT[name]
-
-
-def names() -> tuple[str, ...]:
-    """Return the names of all derivations, in alphabetical order.
-
-    Returns
-    -------
-    tuple of str
-
-    Notes
-    -----
-    `derive` takes each of them.
-
-    References
-    ----------
-    The page of `derivations_markdown` lists all with their sources.
-
-    Examples
-    --------
-    >>> "radial-step" in names(), len(names()) > 80
-    (True, True)
-    >>> sum(name.startswith("convention-") for name in names())
-    7
-    """
-    return tuple(sorted(_BUILDERS))
-
-
-def citation_keys() -> frozenset[str]:
-    """Return the keys of the entries in the package's citation.bib."""
-    entries = importlib.resources.files("weightdecay").joinpath("citation.bib").read_text(encoding="utf-8")
-    return frozenset(re.findall(r"^@\w+\{([^,\s]+),", entries, flags=re.MULTILINE))

@@ -7,13 +7,15 @@ from typing import Any
 
 import sympy as sp
 
-from .derivation import Derivation, Step, derivation
+from .derivation import Derivation
 from .equilibria import Equilibrium
 from .filter_moments import autocovariances
 from .linear_optimizers import EMA, HEAVY_BALL, NESTEROV, SGD
 from .notation import GLOSSARY, Quantity, quantity, symbols_of
 from .optimizers import B, LinearOptimizer, equilibrium
 from .proofs import definition, difference, equation, premise, proof, rational_points
+from .registry import derivation
+from .steps import Step
 
 __all__ = ["linear_optimizer"]
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import sympy as sp
 
-from .derivation import Derivation, Step, derivation, derive
+from .derivation import Derivation
 from .notation import quantity
 from .proofs import definition, equation, premise, proof
+from .registry import derivation, derive
+from .steps import Step
 
 __all__ = ["flux_of"]
 

@@ -7,10 +7,12 @@ from typing import Any
 
 import sympy as sp
 
-from .derivation import Derivation, Step, derivation
+from .derivation import Derivation
 from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import by_putting_back, by_substitution, definition, equation, premise, proof
+from .registry import derivation
+from .steps import Step
 from .validity import STABLE, exactly_where
 
 __all__ = ["arcsine_law", "green_kubo"]

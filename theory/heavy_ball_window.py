@@ -12,10 +12,12 @@ from typing import Any
 
 import sympy as sp
 
-from .derivation import Derivation, Step, derivation, derive
+from .derivation import Derivation
 from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import definition, difference, equation, proof
+from .registry import derivation, derive
+from .steps import Step
 from .validity import exactly_where
 from .window_sums import (
     DECAY_PULL,

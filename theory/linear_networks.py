@@ -7,10 +7,12 @@ from typing import Any
 
 import sympy as sp
 
-from .derivation import Derivation, Stability, Step, derivation
+from .derivation import Derivation
 from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import by_differentiation, difference, equation, premise, proof
+from .registry import derivation
+from .steps import Stability, Step
 from .validity import exactly_where
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)

@@ -7,9 +7,11 @@ from typing import Any
 
 import sympy as sp
 
-from .derivation import Derivation, Step, derivation
+from .derivation import Derivation
 from .notation import quantity, symbols_of
 from .proofs import definition, equation, premise, proof
+from .registry import derivation
+from .steps import Step
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 

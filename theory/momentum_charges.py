@@ -7,10 +7,12 @@ from typing import Any
 
 import sympy as sp
 
-from .derivation import Derivation, Step, derivation
+from .derivation import Derivation
 from .notation import quantity, symbols_of
 from .proofs import definition, difference, equation, premise, proof
 from .ranges import by_range
+from .registry import derivation
+from .steps import Step
 from .validity import forgets
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)

@@ -7,9 +7,11 @@ from typing import Any
 
 import sympy as sp
 
-from .derivation import Derivation, Step, derivation, derive
+from .derivation import Derivation
 from .notation import quantity, symbols_of
 from .proofs import by_limit, definition, difference, equation, premise, proof
+from .registry import derivation, derive
+from .steps import Step
 from .validity import forgets
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)

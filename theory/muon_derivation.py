@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from .derivation import Derivation, Step, by_derivation, derivation
+from .derivation import Derivation
 from .green_kubo import (
     CORRELATION_TIME,
     GREEN_KUBO,
@@ -19,6 +19,8 @@ from .green_kubo import (
 from .nonlinear_optimizers import N_COLUMNS, N_ROWS
 from .notation import quantity, symbols_of
 from .proofs import definition, equation, premise, proof
+from .registry import by_derivation, derivation
+from .steps import Step
 from .validity import STABLE
 
 __all__ = ["muon"]

@@ -7,10 +7,12 @@ from typing import Any
 
 import sympy as sp
 
-from .derivation import Derivation, Step, by_derivation, derivation, derive
+from .derivation import Derivation
 from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import by_limit, by_putting_back, by_substitution, definition, equation, premise, proof
+from .registry import by_derivation, derivation, derive
+from .steps import Step
 from .validity import KEEPS_PART, exactly_where
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)

@@ -11,10 +11,12 @@ import sympy as sp
 from numpy.typing import ArrayLike, NDArray
 from sympy.utilities.lambdify import implemented_function
 
-from .derivation import Derivation, Step, derivation
+from .derivation import Derivation
 from .nonlinear_optimizers import N_ROWS
 from .notation import quantity
 from .proofs import equation, premise, proof
+from .registry import derivation
+from .steps import Step
 
 __all__ = ["newton_schulz_power"]
 

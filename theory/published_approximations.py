@@ -7,10 +7,12 @@ from typing import Any
 
 import sympy as sp
 
-from .derivation import Derivation, Step, derivation, derive
+from .derivation import Derivation
 from .evaluation import Condition
 from .notation import quantity
 from .proofs import by_putting_back, equation, proof
+from .registry import derivation, derive
+from .steps import Step
 from .validity import exactly_where
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)

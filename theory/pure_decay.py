@@ -7,7 +7,7 @@ from typing import Any
 
 import sympy as sp
 
-from .derivation import Derivation, Step, derivation, derive
+from .derivation import Derivation
 from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import (
@@ -21,6 +21,8 @@ from .proofs import (
     premise,
     proof,
 )
+from .registry import derivation, derive
+from .steps import Step
 from .validity import KEEPS_PART, exactly_where
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)

@@ -7,7 +7,7 @@ from typing import Any
 
 import sympy as sp
 
-from .derivation import Derivation, Stability, Step, derivation
+from .derivation import Derivation
 from .evaluation import Condition
 from .notation import quantity, symbols_of
 from .proofs import (
@@ -19,6 +19,8 @@ from .proofs import (
     premise,
     proof,
 )
+from .registry import derivation
+from .steps import Stability, Step
 from .validity import KEEPS_PART, exactly_where
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)

@@ -7,9 +7,11 @@ from typing import Any
 
 import sympy as sp
 
-from .derivation import Derivation, Stability, Step, derivation, derive
+from .derivation import Derivation
 from .notation import quantity, symbols_of
 from .proofs import definition, difference, equation, proof
+from .registry import derivation, derive
+from .steps import Stability, Step
 from .validity import KEEPS_PART
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)

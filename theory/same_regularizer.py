@@ -8,9 +8,9 @@ from typing import Any
 
 from ..errors import InvalidInput, check_choice, check_count, check_nonnegative, check_positive
 from .conventions import CONVENTIONS, convert
-from .derivation import derive
 from .linear_optimizers import HEAVY_BALL
 from .optimizers import equilibrium
+from .registry import derive
 
 __all__ = ["Conversion", "convention_name", "conversions"]
 

@@ -9,9 +9,11 @@ import numpy as np
 import sympy as sp
 from numpy.typing import ArrayLike
 
-from .derivation import Derivation, Step, derivation, derive
+from .derivation import Derivation
 from .notation import quantity
 from .proofs import equation, premise, proof
+from .registry import derivation, derive
+from .steps import Step
 
 __all__ = ["saturation_ratio"]
 

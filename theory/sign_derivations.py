@@ -7,10 +7,12 @@ from typing import Any
 
 import sympy as sp
 
-from .derivation import Derivation, Step, by_derivation, derivation
+from .derivation import Derivation
 from .green_kubo import CORRELATION_SUM, GREEN_KUBO, MANY_WEIGHTS, ONE_MINUS_COSINE, UPDATE_POWER
 from .notation import quantity, symbols_of
 from .proofs import definition, equation, premise, proof
+from .registry import by_derivation, derivation
+from .steps import Step
 from .unequal_gradients import UNEQUAL, UNEQUAL_SIZES, unequal_steps
 from .validity import STABLE
 

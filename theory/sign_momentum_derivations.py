@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from .derivation import Derivation, Step, by_derivation, derivation, derive
+from .derivation import Derivation
 from .evaluation import Condition
 from .green_kubo import (
     CORRELATION_SUM,
@@ -24,6 +24,8 @@ from .lag_sums import LAG, lag_sums
 from .nonlinear_optimizers import BETA1, BETA2
 from .notation import quantity, symbols_of
 from .proofs import by_recursion, equation, premise, proof
+from .registry import by_derivation, derivation, derive
+from .steps import Step
 from .validity import STABLE, forgets
 
 __all__ = ["lion", "signum"]

@@ -7,11 +7,13 @@ from typing import Any
 
 import sympy as sp
 
-from .derivation import Derivation, Stability, Step, by_derivation, derivation, derive
+from .derivation import Derivation
 from .fokker_planck import flux_of
 from .notation import quantity, symbols_of
 from .proofs import definition, difference, equation, premise, proof
 from .ranges import by_range
+from .registry import by_derivation, derivation, derive
+from .steps import Stability, Step
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 

@@ -18,10 +18,11 @@ import sympy as sp
 from ..errors import InvalidInput
 from .charge_laws import charge_steps, finish
 from .charges import LINES
-from .derivation import Derivation, Step
+from .derivation import Derivation
 from .notation import Quantity, quantity
 from .proofs import equation, premise, proof
 from .ranges import index_of, name_of
+from .steps import Step
 
 __all__ = ["Symmetry"]
 

@@ -12,9 +12,11 @@ from typing import Any
 
 import sympy as sp
 
-from .derivation import Derivation, Stability, Step, derivation
+from .derivation import Derivation
 from .notation import Quantity, quantity, symbols_of
 from .proofs import definition, difference, equation, premise, proof
+from .registry import derivation
+from .steps import Stability, Step
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 

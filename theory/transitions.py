@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import check_choice, check_count
-from .derivation import derive
+from .registry import derive
 
 __all__ = ["margin_transition"]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import sympy as sp
 
-from .derivation import Step
 from .notation import quantity, symbols_of
 from .proofs import definition, equation, proof
+from .steps import Step
 
 __all__ = ["UNEQUAL", "UNEQUAL_SIZES", "unequal_steps"]
 

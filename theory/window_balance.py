@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import sympy as sp
 
-from .derivation import Derivation, Step, by_derivation, derivation, derive
+from .derivation import Derivation
 from .notation import quantity, symbols_of
 from .proofs import by_substitution, definition, difference, equation, proof
+from .registry import by_derivation, derivation, derive
+from .steps import Step
 from .validity import KEEPS_PART
 from .window_sums import (
     DECAY_PULL,

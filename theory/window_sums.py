@@ -7,10 +7,12 @@ from typing import Any
 
 import sympy as sp
 
-from .derivation import Derivation, Step, derive
+from .derivation import Derivation
 from .evaluation import Condition
 from .notation import Quantity, quantity, symbols_of
 from .proofs import Proof, by_limit, definition, difference, equation, proof
+from .registry import derive
+from .steps import Step
 from .validity import exactly_where
 
 __all__ = [
