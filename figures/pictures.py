@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib import rc_context, rcParams, style
-from matplotlib.backends import backend_mixed, backend_pdf
+from matplotlib.backends import backend_agg, backend_mixed, backend_pdf, backend_svg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont
 from PIL import Image
@@ -27,6 +27,8 @@ from .drawing import place_labels
 
 _pages: Any = backend_pdf  # whose types Matplotlib leaves open
 _mixed: Any = backend_mixed
+_vectors: Any = backend_svg
+_dots: Any = backend_agg
 
 __all__ = ["WIDTHS", "draw_figure", "figure_style", "pictures", "svg_picture"]
 
@@ -127,9 +129,8 @@ def pictures(
         figure = draw_figure(report, figure_id, width=width)
         enlarged = WIDTHS[width] / (25.4 * figure.get_figwidth())
         pdf = _pdf(figure, enlarged, {"Title": title, "Subject": alt, "Keywords": told})
-        svg = _saved(figure, "svg", {"Description": told, "Date": None})
-        texts = {"Title": title, "Description": alt, "Comment": told}
-        png = _small(_saved(figure, "png", {"Software": None}), texts, enlarged)
+        svg = _svg(figure, {"Description": told, "Date": None})
+        png = _png(figure, enlarged, {"Title": title, "Description": alt, "Comment": told})
     return {"pdf": pdf, "svg": _with_text(svg, figure_id, title, alt, enlarged), "png": png}
 
 
@@ -148,7 +149,7 @@ def svg_picture(report: Report, figure_id: str, *, alt: str, width: str = "full"
     """
     with figure_style(figure_id):
         figure = draw_figure(report, figure_id, width=width)
-        svg = _saved(figure, "svg", {"Date": None})
+        svg = _svg(figure, {"Date": None})
     return _with_text(svg, figure_id, module(figure_id).TITLE, alt, 1.0).decode()
 
 
@@ -171,22 +172,25 @@ def _pdf(figure: Figure, enlarged: float, texts: Mapping[str, str]) -> bytes:
     return buffer.getvalue()
 
 
-def _small(png: bytes, texts: Mapping[str, str], enlarged: float) -> bytes:
-    """Return a PNG of 256 colours, which is a third of the size and looks the same."""
-    picture = Image.open(io.BytesIO(png))
+def _svg(figure: Figure, texts: Mapping[str, str | None]) -> bytes:
+    """Return a figure as SVG; `savefig` would first draw it once more, to lay it out."""
+    buffer, dots = io.BytesIO(), figure.dpi
+    _vectors.FigureCanvasSVG(figure).print_svg(buffer, metadata=texts)
+    figure.set_dpi(dots)
+    return buffer.getvalue()
+
+
+def _png(figure: Figure, enlarged: float, texts: Mapping[str, str]) -> bytes:
+    """Return a figure as a PNG of 256 colours, which is a third of the size and looks the same."""
+    canvas = _dots.FigureCanvasAgg(figure)
+    canvas.draw()
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
     chunks = PngInfo()
     for name, text in texts.items():
         chunks.add_itxt(name, text)
     buffer = io.BytesIO()
-    colours = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
-    dots = tuple(value / enlarged for value in picture.info["dpi"])
-    colours.save(buffer, "PNG", optimize=True, pnginfo=chunks, dpi=dots)
-    return buffer.getvalue()
-
-
-def _saved(figure: Figure, suffix: str, metadata: Mapping[str, Any]) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=suffix, metadata=metadata)
+    colours = picture.quantize(256, dither=Image.Dither.NONE)
+    colours.save(buffer, "PNG", optimize=True, pnginfo=chunks, dpi=(figure.dpi / enlarged,) * 2)
     return buffer.getvalue()
 
 
