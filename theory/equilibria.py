@@ -77,7 +77,7 @@ class Equilibrium:
     >>> from weightdecay import theory
     >>> sgd = theory.equilibrium(theory.SGD)
     >>> sgd.norm_squared
-    -gradient_power*lr/(weight_decay*(lr*weight_decay - 2))
+    gradient_power*lr/(weight_decay*(-lr*weight_decay + 2))
     >>> round(float(sgd.numeric("angular_update", lr=0.1, weight_decay=0.01)), 6)
     0.044725
     """

@@ -20,9 +20,14 @@ if TYPE_CHECKING:
 __all__ = ["formula", "formula_mathml", "latex", "markdown", "mathml", "text", "to_dict"]
 
 
-def _order(expression: Any) -> str:
-    """Return the order of terms that begins without a minus sign, so that 1 − ηλ and T − 1 read as usual."""
-    return "rev-lex" if expression.as_ordered_terms("lex")[0].could_extract_minus_sign() else "lex"
+def _ordered_terms(total: Any) -> list[Any]:
+    """Return the terms of a sum in the order that reads as usual: 1 − ηλ and 1 + μ, but T − 1, and T + 1 for steps."""
+    first, *rest = terms = total.as_ordered_terms("lex")
+    counts = all(symbol.is_integer for symbol in total.free_symbols)
+    constant_first = total.as_coeff_Add()[0] > 0 and not counts
+    if first.could_extract_minus_sign() or (constant_first and not rest[-1].could_extract_minus_sign()):
+        terms = total.as_ordered_terms("rev-lex")
+    return sorted(terms, key=lambda term: not term.is_Number) if constant_first else terms
 
 
 def _one_root(product: Any) -> Any:
@@ -47,8 +52,8 @@ class _Letters(LatexPrinter):  # type: ignore[misc]  # SymPy is untyped
     def _print_Symbol(self, expr: Any, style: str = "plain") -> str:
         return self._letters.get(expr.name) or str(super()._print_Symbol(expr, style))
 
-    def _print_Add(self, expr: Any, order: str | None = None) -> str:
-        return str(super()._print_Add(expr, order or _order(expr)))
+    def _as_ordered_terms(self, expr: Any, order: str | None = None) -> list[Any]:  # noqa: ARG002  # theirs
+        return _ordered_terms(expr)
 
     def _print_Mul(self, expr: Any) -> str:
         whole = _one_root(expr) if expr.is_Mul else expr  # SymPy prints 1/x as a product, too
@@ -82,8 +87,8 @@ class _Marks(MathMLPresentationPrinter):  # type: ignore[misc]  # SymPy is untyp
         both.appendChild(lower)
         return both
 
-    def _print_Add(self, expr: Any, order: str | None = None) -> Any:
-        return super()._print_Add(expr, order or _order(expr))
+    def _as_ordered_terms(self, expr: Any, order: str | None = None) -> list[Any]:  # noqa: ARG002  # theirs
+        return _ordered_terms(expr)
 
     def _print_Mul(self, expr: Any) -> Any:
         whole = _one_root(expr)

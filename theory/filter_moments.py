@@ -15,6 +15,7 @@ from sympy.polys.matrices import DomainMatrix
 from sympy.polys.matrices.exceptions import DMNonInvertibleMatrixError
 
 from ..errors import InvalidInput
+from .positive_factors import positive_factors
 
 __all__ = ["autocovariances", "leading_terms", "schur_conditions", "spectral_part"]
 
@@ -87,11 +88,12 @@ def autocovariances(
 
     >>> a = sp.Symbol("a")
     >>> autocovariances([1], [1, -a], [a])[:2]
-    (-1/((a - 1)*(a + 1)), -a/((a - 1)*(a + 1)))
+    (1/((1 - a)*(a + 1)), a/((1 - a)*(a + 1)))
     """
     s = (*spectral_part(numerator, denominator, symbols), sp.S.Zero)
     d = (*map(sp.sympify, denominator), sp.S.Zero)
-    return sp.factor(2 * s[0] / d[0]), sp.factor((s[1] * d[0] - s[0] * d[1]) / d[0] ** 2), s[:-1]
+    moments = (2 * s[0] / d[0], (s[1] * d[0] - s[0] * d[1]) / d[0] ** 2)
+    return *map(positive_factors, map(sp.factor, moments)), s[:-1]
 
 
 def leading_terms(expression: Any, small: Any) -> tuple[Any, Any]:

@@ -7,12 +7,9 @@ stationary size and rotation of weights on random gradients, exactly or to leadi
 from __future__ import annotations
 
 import functools
-import keyword
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import sympy as sp
 
 from ..errors import InvalidInput, check_choice
@@ -20,18 +17,15 @@ from .equilibria import COUPLINGS, Equilibrium
 from .evaluation import Condition, evaluate
 from .filter_moments import autocovariances, leading_terms, schur_conditions
 from .notation import symbols_of
-from .proofs import proof, rational_points
+from .positive_factors import positive_factors
+from .stability_region import EPS, conditions, follows
+from .transfer_functions import B, checked_function, coefficients_of
 
 __all__ = ["B", "LinearOptimizer", "equilibrium"]
-
-B = sp.Symbol("B")
-"""The backshift: B times a sequence is the sequence one step earlier."""
 
 SYMMETRIES = ("none", "scale")
 ORDERS = ("exact", "leading")
 _lr, _weight_decay, _gradient_power = symbols_of("lr weight_decay gradient_power")
-_EPS = sp.Dummy("eps", positive=True)
-_RESERVED = frozenset({"B", "lr", "weight_decay", "gradient_power", "n_weights", "eps"})
 _WHITE = (
     "Gradients are white noise: mean zero, independent from step to step, and perpendicular to the weights on average."
 )
@@ -89,10 +83,8 @@ class LinearOptimizer:
         if not isinstance(self.name, str) or not self.name:
             raise InvalidInput(f"the name of an optimizer is {self.name!r}, but must be a non-empty string")
         what = f"the transfer function of {self.name!r}"
-        function = _expression(what, self.transfer_function)
-        own = tuple(sorted(function.free_symbols - {B}, key=lambda symbol: str(symbol.name)))
-        _check_symbols(what, own)
-        above, below = _polynomials(what, function, own)
+        function, own = checked_function(what, self.transfer_function)
+        above, below = coefficients_of(what, function, own)
         if below[0] == 0:
             raise InvalidInput(
                 f"{what} is improper: it has a pole at B = 0, so an update would need gradients of later steps; "
@@ -138,7 +130,7 @@ class LinearOptimizer:
         >>> [str(condition.relation) for condition in theory.NESTEROV.stability()]
         ['momentum < 1']
         """
-        return _conditions(
+        return conditions(
             f"the filter of {self.name!r} is unstable",
             schur_conditions(self.denominator, self.hyperparameters),
             "otherwise the filter never forgets a gradient, and its updates grow without bound",
@@ -305,7 +297,7 @@ def equilibrium(
     --------
     >>> from weightdecay import theory
     >>> theory.equilibrium(theory.HEAVY_BALL, order="leading").norm_squared
-    gradient_power*lr*(dampening - 1)/(2*weight_decay*(momentum - 1))
+    gradient_power*lr*(1 - dampening)/(2*weight_decay*(1 - momentum))
     """
     check_choice("coupling", coupling, COUPLINGS)
     check_choice("symmetry", symmetry, SYMMETRIES)
@@ -325,19 +317,19 @@ def _linear_equilibrium(optimizer: LinearOptimizer, coupling: str, symmetry: str
             f"{optimizer.name!r} with coupled decay has no equilibrium, since its transfer function vanishes at B = 1: "
             "it passes on nothing that is constant, so decay never pulls the weights back; use coupling='decoupled'"
         )
-    above, below = optimizer.closed_loop(coupling, _EPS)
-    symbols = (_EPS, *optimizer.hyperparameters)
+    above, below = optimizer.closed_loop(coupling, EPS)
+    symbols = (EPS, *optimizer.hyperparameters)
     every = (*_region(optimizer, coupling, below, symbols), *optimizer.stability())
-    conditions = tuple({condition.relation: condition for condition in every}.values())  # of the same, the filter's
+    region = tuple({condition.relation: condition for condition in every}.values())  # of the same, the filter's
     r_0, r_1, _ = autocovariances(above, below, symbols)
     rotation = sp.factor(1 - r_1 / r_0)
-    (size, size_next), (turn, turn_next) = leading_terms(r_0, _EPS), leading_terms(rotation, _EPS)
+    (size, size_next), (turn, turn_next) = leading_terms(r_0, EPS), leading_terms(rotation, EPS)
     if order == "leading":
         r_0, rotation = size, turn
-    squared_angle_next = turn_next * _EPS + turn / 6  # theta^2 = 2 x (1 + x/6 + ...) with x = 1 - cos
+    squared_angle_next = turn_next * EPS + turn / 6  # theta^2 = 2 x (1 + x/6 + ...) with x = 1 - cos
     root = sp.S.Half if symmetry == "scale" else sp.S.One
     at_one = sp.factor(sum(optimizer.numerator) / sum(optimizer.denominator))
-    rate = (4 if symmetry == "scale" else 2) * _EPS * (at_one if coupling == "coupled" else 1)
+    rate = (4 if symmetry == "scale" else 2) * EPS * (at_one if coupling == "coupled" else 1)
     angle = sp.sqrt(2 * rotation) if order == "leading" else 2 * sp.asin(sp.sqrt(rotation / 2))
     parts = {
         "norm_squared": (_lr**2 * _gradient_power * r_0) ** root,
@@ -346,19 +338,19 @@ def _linear_equilibrium(optimizer: LinearOptimizer, coupling: str, symmetry: str
         "relaxation_rate": rate,
     }
     corrections = {
-        "norm_squared": sp.factor(root * size_next) * _EPS,
-        "one_minus_cosine": turn_next * _EPS,
+        "norm_squared": sp.factor(root * size_next) * EPS,
+        "one_minus_cosine": turn_next * EPS,
         "angular_update": sp.factor(squared_angle_next / 2),
     }
-    eps = {_EPS: _lr * _weight_decay}
+    eps = {EPS: _lr * _weight_decay}
     return Equilibrium(
         optimizer=optimizer,
         coupling=coupling,
         symmetry=symmetry,
         order=order,
-        **{name: part.subs(eps) for name, part in parts.items()},
-        first_correction={name: part.subs(eps) for name, part in corrections.items()},
-        conditions=conditions,
+        **{name: positive_factors(part.subs(eps)) for name, part in parts.items()},
+        first_correction={name: positive_factors(part.subs(eps)) for name, part in corrections.items()},
+        conditions=region,
         assumptions=(_WHITE, _MANY),
         modes=tuple(part.subs(eps) for part in below),
         drive=above,
@@ -368,10 +360,10 @@ def _linear_equilibrium(optimizer: LinearOptimizer, coupling: str, symmetry: str
 
 def _region(optimizer: LinearOptimizer, coupling: str, below: Any, symbols: Any) -> tuple[Condition, ...]:
     """Return the conditions on lr*weight_decay."""
-    positive = [2 - _EPS] if coupling == "decoupled" else schur_conditions(below, symbols)
+    positive = [2 - EPS] if coupling == "decoupled" else schur_conditions(below, symbols)
     forgets = schur_conditions(optimizer.denominator, optimizer.hyperparameters)
-    positive = [part for part in positive if not _follows(part, forgets)]
-    return _conditions(
+    positive = [part for part in positive if not follows(part, forgets)]
+    return conditions(
         f"{optimizer.name!r} with {coupling} decay is unstable",
         positive,
         "outside this region of stability the weights grow without bound",
@@ -384,142 +376,3 @@ def _poles(optimizer: LinearOptimizer) -> str:
     inside = [str(pole) for pole in poles if abs(pole.evalf()) <= 1]
     found = f"it has a pole at B = {', '.join(inside)}" if inside else "it has poles"
     return f"{found}, on or inside the unit circle; use a denominator whose roots in B are all larger than 1 in size"
-
-
-def _conditions(what: str, positive: list[Any], sentence: str) -> tuple[Condition, ...]:
-    """Return expressions > 0 as conditions, solved for lr*weight_decay where that is possible."""
-    region = [_solved(part, positive) for part in positive]
-    if any(relation == sp.false for relation in region):
-        raise InvalidInput(f"{what}: {sentence}")
-    told = [relation.subs(_EPS, _lr * _weight_decay) for relation in dict.fromkeys(region) if relation != sp.true]
-    return tuple(Condition(relation, sentence, _BY_ROOTS) for relation in told)
-
-
-def _where_stable(relation: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Compare all conditions together with the roots of filter and closed loop, at points inside and outside."""
-    (b,) = earlier["response"].lhs.args
-    below = tuple(sp.fraction(sp.together(earlier[key].rhs))[1] for key in ("filter", "response"))
-    region = earlier["conditions"]
-    agree, last_inside = _compared(region, below, b)
-    open_region = isinstance(relation, (sp.StrictLessThan, sp.StrictGreaterThan))
-    return tuple(sp.true if holds else sp.false for holds in (agree, relation in last_inside, open_region))
-
-
-@functools.lru_cache(maxsize=16)
-def _compared(region: Any, below: tuple[Any, ...], b: Any) -> tuple[bool, frozenset[Any]]:
-    """Tell whether a region is where all roots lie outside the unit circle, and which of its edges are sharp.
-
-    An edge is sharp if the loop is stable somewhere 2 % within it; that of a single hyperparameter has to be, one of
-    lr*weight_decay may be hidden behind another.
-    """
-    symbols = region.free_symbols.union(*(part.free_symbols for part in below)) - {b}
-    coefficients = [part for side in below for part in sp.Poly(side, b).all_coeffs()]
-    length = sp.degree(below[0], b) + 1
-    numbers = sp.lambdify(sorted(symbols, key=str), coefficients, modules="math")
-    relations = sp.And.make_args(region)
-
-    def stable(point: Mapping[Any, Any]) -> bool:
-        values = numbers(*(float(point[symbol]) for symbol in sorted(symbols, key=str)))
-        roots = (*np.roots(values[:length]), *np.roots(values[length:]))
-        return bool(min(map(abs, roots), default=np.inf) > 1)
-
-    sharp: set[Any] = set()
-    verdicts = []
-    for row, near in enumerate(rational_points(symbols, 12)):
-        far = {symbol: value * (1 + row % 3 * sp.Rational(5, 3)) for symbol, value in near.items()}
-        points = [(None, near), (None, far)]
-        for relation in relations:
-            moved = _edge(relation, near)
-            points += [
-                (relation, near | {symbol: sp.Rational(part, 50) * value})
-                for symbol, value in moved.items()
-                for part in (49, 51)
-            ]
-        for relation, point in points:
-            stays = stable(point)
-            verdicts.append((stays, region.xreplace(point) == sp.true))
-            if relation is not None and stays and relation.xreplace(point) == sp.true:
-                sharp.add(relation)
-    return (
-        all(stays == stated for stays, stated in verdicts) and len({stated for _, stated in verdicts}) == 2,
-        frozenset(sharp | {relation for relation in relations if not relation.lhs.is_Symbol}),
-    )
-
-
-def _edge(relation: Any, point: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return the symbol on the left of a relation and its value at the edge, or nothing if the left is no product."""
-    moved = _lr if relation.lhs.has(_lr) else relation.lhs
-    if not moved.is_Symbol or relation.rhs.has(moved) or not (relation.lhs / moved).xreplace(point).is_Rational:
-        return {}
-    value = (relation.rhs * moved / relation.lhs).xreplace(point)
-    return {moved: value} if value.is_Rational and (value > 0 or not moved.is_positive) else {}
-
-
-_BY_ROOTS = proof(
-    "agrees with where all roots lie outside the unit circle, at points inside and outside", _where_stable
-)
-
-
-def _follows(expression: Any, positive: list[Any]) -> bool:
-    """Tell whether expression > 0 at any decay per step above 0, since its coefficients are among the positive."""
-    parts = sp.Poly(expression, _EPS).coeffs()
-    return expression.has(_EPS) and all(part.is_positive or sp.expand(part) in positive for part in parts)
-
-
-def _solved(expression: Any, positive: list[Any]) -> Any:
-    """Return expression > 0, solved for the decay per step, or else for a single symbol, if it is linear in that."""
-    for symbol in (_EPS, *(expression.free_symbols if len(expression.free_symbols) == 1 else ())):
-        if expression.has(symbol) and sp.degree(expression, symbol) == 1:
-            slope = sp.factor(expression.coeff(symbol))
-            bound = sp.factor(-expression.subs(symbol, 0) / slope)
-            if slope.is_negative or sp.expand(-slope) in positive:
-                return symbol < bound
-            if slope.is_positive or sp.expand(slope) in positive:
-                return symbol > bound
-    return expression > 0
-
-
-def _expression(what: str, function: Any) -> Any:
-    """Return the transfer function as an expression with exact numbers."""
-    if isinstance(function, (str, bytes, bool)) or not isinstance(function, (int, float, sp.Expr)):
-        raise InvalidInput(f"{what} is {function!r}, but must be a rational function of theory.B (a SymPy expression)")
-    exact = sp.nsimplify(sp.sympify(function), rational=True)
-    if not exact.is_commutative or exact.has(sp.nan, sp.zoo, sp.oo, -sp.oo, sp.I):
-        raise InvalidInput(f"{what} is {function}, but must have real, finite coefficients")
-    return exact
-
-
-def _check_symbols(what: str, own: tuple[Any, ...]) -> None:
-    """Refuse symbols that would be taken for others, or cannot carry a real number."""
-    for symbol in own:
-        if symbol.name in _RESERVED:
-            hint = "use theory.B for the backshift" if symbol.name == "B" else "give it another name"
-            raise InvalidInput(f"{what} uses a symbol of its own named {symbol.name}, which is taken; {hint}")
-        if keyword.iskeyword(symbol.name):
-            raise InvalidInput(
-                f"{what} uses a symbol of its own named {symbol.name}, which Python keeps for itself and numeric() "
-                "could not take; give it another name"
-            )
-        if symbol.is_real is False or not symbol.name.isidentifier():
-            raise InvalidInput(
-                f"{what} uses the unknown symbol {symbol.name!r}; "
-                "its own symbols must be real and named like an argument"
-            )
-    names = [symbol.name for symbol in own]
-    if len(set(names)) < len(names):
-        raise InvalidInput(f"{what} uses two symbols of the same name among {', '.join(names)}; use one of them")
-
-
-def _polynomials(what: str, function: Any, own: tuple[Any, ...]) -> tuple[list[Any], list[Any]]:
-    """Return the coefficients of numerator and denominator, of rising powers of B."""
-    field = sp.QQ.frac_field(*own) if own else sp.QQ
-    try:
-        sides = [sp.Poly(side, B, domain=field) for side in sp.fraction(sp.cancel(sp.together(function)))]
-    except (sp.PolynomialError, sp.polys.polyerrors.CoercionFailed):
-        raise InvalidInput(
-            f"{what} is {function}, but must be a rational function of theory.B and its symbols"
-        ) from None
-    above, below = ([field.to_sympy(part) for part in side.rep.to_list()[::-1]] for side in sides)
-    if above == [0] or not above:
-        raise InvalidInput(f"{what} is 0, but must pass on some gradient")
-    return above, below

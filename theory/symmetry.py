@@ -18,8 +18,9 @@ import sympy as sp
 from ..errors import InvalidInput
 from .charge_laws import charge_steps, finish
 from .charges import LINES
+from .companions import SUFFIXES, assumed, at_images, companion, companion_lines, made_up
 from .derivation import Derivation
-from .notation import Quantity, quantity
+from .notation import Quantity
 from .proofs import equation, premise, proof
 from .ranges import index_of, name_of
 from .steps import Step
@@ -142,7 +143,7 @@ class Symmetry:
 
     def _check_names(self) -> None:
         made = [name_of(weight) for weight in self.family]
-        made += [f"{name}_{suffix}" for name in made for suffix in _SUFFIXES]
+        made += [f"{name}_{suffix}" for name in made for suffix in SUFFIXES]
         taken = {"lr", "weight_decay", "time", *(line.name for line in LINES)}
         clash = {name for name in made if name in taken or made.count(name) > 1}
         if str(self.parameter) in {*made, *taken}:
@@ -189,11 +190,11 @@ class Symmetry:
         Parameters
         ----------
         suffix : str
-            Such as "gradient".
+            One of "moved", "generator", "gradient", "gradient_moved", "velocity", "next".
 
         Returns
         -------
-        dict
+        dict of sympy.Expr to sympy.Expr
 
         Notes
         -----
@@ -205,22 +206,18 @@ class Symmetry:
 
         Examples
         --------
-        >>> w = sp.Symbol("w", real=True)
-        >>> c = sp.Symbol("c", positive=True)
-        >>> grown = Symmetry("grown", family={w: c * w}, parameter=c, identity=1)
-        >>> grown.companions("gradient")
-        {w: w_gradient}
-        >>> len(grown.companions("gradient"))
-        1
+        >>> w1, c = sp.Symbol("w1", real=True), sp.Symbol("c", positive=True)
+        >>> Symmetry("grown", family={w1: c * w1}, parameter=c, identity=1).companions("gradient")
+        {w1: w1_gradient}
         """
-        return {weight: _companion(weight, suffix) for weight in self.family}
+        return {weight: companion(weight, suffix) for weight in self.family}
 
     def total(self, terms: Mapping[Any, Any]) -> Any:
         """Return the sum over all entries of terms given by weight: plain symbols once, blocks over their index.
 
         Parameters
         ----------
-        terms : mapping
+        terms : mapping of sympy.Expr to sympy.Expr
             Term of each weight.
 
         Returns
@@ -229,7 +226,7 @@ class Symmetry:
 
         Notes
         -----
-        An entry of a block counts once for each value of its index.
+        An entry of a block counts once for each value of its index; weights that share an index share a sum.
 
         References
         ----------
@@ -237,11 +234,10 @@ class Symmetry:
 
         Examples
         --------
-        >>> w = sp.Symbol("w", real=True)
+        >>> w, i = sp.IndexedBase("w", real=True), sp.Symbol("i", integer=True)
         >>> c = sp.Symbol("c", positive=True)
-        >>> grown = Symmetry("grown", family={w: c * w}, parameter=c, identity=1)
-        >>> grown.total({w: w**2})
-        w**2
+        >>> Symmetry("grown", family={w[i]: c * w[i]}, parameter=c, identity=1, lengths={i: 3}).total({w[i]: w[i] ** 2})
+        Sum(w[i]**2, (i, 1, 3))
         """
         by_index: dict[Any, Any] = {}
         for weight, term in terms.items():
@@ -260,11 +256,11 @@ class Symmetry:
 
         Returns
         -------
-        list of list
+        list of list of sympy.Expr
 
         Notes
         -----
-        An entry of a block counts once for each value of its index.
+        Only weights of one list can mix: an image contains what has the same index.
 
         References
         ----------
@@ -272,11 +268,9 @@ class Symmetry:
 
         Examples
         --------
-        >>> w = sp.Symbol("w", real=True)
-        >>> c = sp.Symbol("c", positive=True)
-        >>> grown = Symmetry("grown", family={w: c * w}, parameter=c, identity=1)
-        >>> grown.groups(), len(grown.groups())
-        ([[w]], 1)
+        >>> w1, w2, c = sp.symbols("w1 w2 c", positive=True)
+        >>> Symmetry("rescale", family={w1: c * w1, w2: w2 / c}, parameter=c, identity=1).groups()
+        [[w1, w2]]
         """
         found: dict[Any, list[Any]] = {}
         for weight in self.family:
@@ -284,12 +278,12 @@ class Symmetry:
         return list(found.values())
 
     def own_quantities(self, names: Iterable[str]) -> tuple[Quantity, ...]:
-        """Return lines of the glossary for weights, their companions, parameter and lengths.
+        """Return lines of the glossary for weights, their companions, and further names.
 
         Parameters
         ----------
         names : iterable of str
-            Names that need a line.
+            Names that need a line besides: the parameter, lengths, constants.
 
         Returns
         -------
@@ -297,7 +291,7 @@ class Symmetry:
 
         Notes
         -----
-        An entry of a block counts once for each value of its index.
+        Lines that the symmetry was given come first; letters for the rest are made from their names.
 
         References
         ----------
@@ -305,22 +299,19 @@ class Symmetry:
 
         Examples
         --------
-        >>> w = sp.Symbol("w", real=True)
-        >>> c = sp.Symbol("c", positive=True)
-        >>> grown = Symmetry("grown", family={w: c * w}, parameter=c, identity=1)
-        >>> [line.name for line in grown.own_quantities(["c"])][:1], len(grown.own_quantities(["c"])) > 3
-        (['w'], True)
-        >>> len(grown.groups())
-        1
+        >>> w1, c = sp.Symbol("w1", real=True), sp.Symbol("c", positive=True)
+        >>> lines = Symmetry("grown", family={w1: c * w1}, parameter=c, identity=1).own_quantities(["c"])
+        >>> [line.name for line in lines][:3], len(lines)
+        (['w1', 'w1_moved', 'w1_generator'], 8)
         """
         given = {line.name: line for line in self.quantities}
         lines = dict(given)
         for weight in self.family:
-            line = given.get(name_of(weight)) or _made_up(name_of(weight))
+            line = given.get(name_of(weight)) or made_up(name_of(weight))
             lines[line.name] = line
-            lines |= {made.name: made for made in _companion_lines(line)}
+            lines |= {made.name: made for made in companion_lines(line)}
         for name in names:
-            lines.setdefault(name, _made_up(name))
+            lines.setdefault(name, made_up(name))
         return tuple(lines.values())
 
     def _family_steps(self, moved: Mapping[Any, Any]) -> list[Step]:
@@ -334,7 +325,7 @@ class Symmetry:
             for weight, image in self.family.items()
         ]
         for place, invariant in enumerate(self.invariants, start=1):
-            after = _at_images(invariant, {weight: moved[weight] for weight in self.family})
+            after = at_images(invariant, {weight: moved[weight] for weight in self.family})
             steps.append(
                 Step(
                     f"invariant-{place}",
@@ -348,8 +339,8 @@ class Symmetry:
     def _keeps(self, moved: Mapping[Any, Any]) -> Callable[[Any, Mapping[str, Any]], tuple[Any, ...]]:
         def residual(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
             images = {moved[weight]: earlier[f"family-{name_of(weight)}"].rhs for weight in self.family}
-            back = _at_images(expression.lhs, {after: weight for weight, after in moved.items()})
-            return (_at_images(expression.lhs, images) - expression.rhs, back - expression.rhs)
+            back = at_images(expression.lhs, {after: weight for weight, after in moved.items()})
+            return (at_images(expression.lhs, images) - expression.rhs, back - expression.rhs)
 
         return residual
 
@@ -421,10 +412,6 @@ class Symmetry:
         )
 
 
-_SUFFIXES = ("moved", "generator", "gradient", "gradient_moved", "velocity", "next")
-"""What is put after a weight's name to name what belongs to it."""
-
-
 def _exact(number: Any) -> Any:
     return sp.Integer(number) if isinstance(number, int) and not isinstance(number, bool) else number
 
@@ -436,7 +423,7 @@ def _derivative_along(images: Mapping[Any, Any], parameter: Any, identity: Any) 
     along: list[Any] = []
     for row in range(2):
         here = {
-            weight: sp.Symbol(f"{name_of(weight)}_{row}", **_assumed(weight))
+            weight: sp.Symbol(f"{name_of(weight)}_{row}", **assumed(weight))
             for weight in images
             if row == 0 or index_of(weight)
         }
@@ -454,47 +441,3 @@ def _derivative_along(images: Mapping[Any, Any], parameter: Any, identity: Any) 
 
 def _listed(weights: Iterable[Any]) -> str:
     return ", ".join(sorted(map(str, weights)))
-
-
-def _assumed(weight: Any) -> Mapping[str, bool]:
-    """Return what a weight is assumed to be: positive, say; real if nothing was said."""
-    assumed = (weight.base.label if isinstance(weight, sp.Indexed) else weight).assumptions0
-    return assumed if assumed.get("real") else {"real": True}
-
-
-def _companion(weight: Any, suffix: str) -> Any:
-    symbol = sp.Symbol(f"{name_of(weight)}_{suffix}", real=True)
-    return sp.IndexedBase(symbol)[index_of(weight)] if isinstance(weight, sp.Indexed) else symbol
-
-
-def _at_images(expression: Any, images: Mapping[Any, Any]) -> Any:
-    """Return an expression with every weight, at whatever index, replaced by its image."""
-    rules = {}
-    for weight, image in images.items():
-        if isinstance(weight, sp.Indexed):
-            for part in expression.atoms(sp.Indexed):
-                if part.base == weight.base:
-                    rules[part] = image.subs(index_of(weight), part.indices[0])
-        else:
-            rules[weight] = image
-    return expression.subs(rules, simultaneous=True)
-
-
-def _made_up(name: str) -> Quantity:
-    base, _, below = name.partition("_")
-    latex = f"{base}_{{\\mathrm{{{below.replace('_', ' ')}}}}}" if below else base
-    return quantity(name, latex, name, "1", name.replace("_", " "), real=True)
-
-
-def _companion_lines(line: Quantity) -> Iterable[Quantity]:
-    flat = line.text.replace("_", "")
-    kinds = (
-        ("moved", f"\\hat {{{line.latex}}}", f"^{line.text}", line.unit, "where the family takes it: {}"),
-        ("generator", f"\\delta {{{line.latex}}}", f"δ{line.text}", line.unit, "how it begins to move: {}"),
-        ("gradient", f"g_{{{line.latex}}}", f"g_{flat}", "loss / weight", "gradient of the mini-batch: {}"),
-        ("gradient_moved", f"\\hat g_{{{line.latex}}}", f"^g_{flat}", "loss / weight", "gradient at the image: {}"),
-        ("velocity", f"\\dot {{{line.latex}}}", f"d{line.text}/dt", "loss / weight", "velocity in gradient flow: {}"),
-        ("next", f"{{{line.latex}}}'", f"{line.text}'", line.unit, "after the step: {}"),
-    )
-    for suffix, latex, text, unit, meaning in kinds:
-        yield quantity(f"{line.name}_{suffix}", latex, text, unit, meaning.format(line.meaning), real=True)
