@@ -6,9 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from drawn_texts import beyond_the_edge, overlapping, shown, too_pale, too_small
 from matplotlib.collections import LineCollection
-from matplotlib.colors import to_rgb
-from matplotlib.text import Text
 
 from weightdecay import figures
 from weightdecay.errors import InvalidInput
@@ -110,19 +109,6 @@ def drawn(report):
         yield figure
 
 
-def shown(figure):
-    """Return all texts that are drawn; ticks beyond the limits have labels, but Matplotlib does not draw them."""
-    hidden = set()
-    for axes in figure.axes:
-        for axis in (axes.xaxis, axes.yaxis):
-            low, high = sorted(axis.get_view_interval())
-            for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
-                if not low <= tick.get_loc() <= high:
-                    hidden |= {tick.label1, tick.label2}
-    texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
-    return [text for text in texts if text not in hidden]
-
-
 def panels(figure):
     """Return the axes by the letter that is written on them."""
     letters = {text.get_text(): axes for axes in figure.axes for text in axes.texts if len(text.get_text()) == 1}
@@ -140,33 +126,17 @@ def test_the_figure_has_the_width_of_a_page(drawn):
 
 
 def test_no_text_is_smaller_than_six_points(drawn):
-    texts = shown(drawn)
-    assert len(texts) > 40
-    assert [] == [text.get_text() for text in texts if text.get_fontsize() < 6]
-    # what Matplotlib sets as a formula has smaller raised and lowered signs
-    assert [] == [text.get_text() for text in texts if "$" in text.get_text()]
+    assert len(shown(drawn)) > 40
+    assert [] == too_small(drawn)
 
 
 def test_every_text_has_enough_contrast_on_white(drawn):
-    def luminance(colour):
-        parts = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour)]
-        return float(np.dot([0.2126, 0.7152, 0.0722], parts))
-
-    contrasts = {text.get_text(): 1.05 / (luminance(text.get_color()) + 0.05) for text in shown(drawn)}
-    assert {} == {text: contrast for text, contrast in contrasts.items() if contrast < 4.5}
+    assert {} == too_pale(drawn)
 
 
 def test_no_text_lies_on_another_or_beyond_the_edge(drawn):
-    boxes = [(text.get_text(), text.get_window_extent()) for text in shown(drawn)]
-    overlaps = [
-        (a, b) for (a, one), (b, two) in itertools.combinations(boxes, 2) if one.shrunk(0.98, 0.9).overlaps(two)
-    ]
-    assert [] == overlaps
-    paper = drawn.bbox
-    beyond = [
-        text for text, box in boxes if box.x0 < paper.x0 or box.x1 > paper.x1 or box.y0 < paper.y0 or box.y1 > paper.y1
-    ]
-    assert [] == beyond
+    assert [] == overlapping(drawn)
+    assert [] == beyond_the_edge(drawn)
 
 
 def test_theory_is_a_line_experiment_markers_with_errors_and_a_reference_open(drawn):

@@ -1,11 +1,10 @@
 """The figure of rotation says what its report says, and can be read at both widths."""
 
 import dataclasses
-import itertools
 
 import numpy as np
 import pytest
-from matplotlib.text import Text
+from drawn_texts import overlapping, shown, too_small
 
 from weightdecay import figures
 from weightdecay.figures import rotation
@@ -42,28 +41,12 @@ def drawn(report, page):
     return figure
 
 
-def shown(figure):
-    """Return all texts that are drawn; ticks beyond the limits have labels, but Matplotlib does not draw them."""
-    hidden = set()
-    for axes in figure.axes:
-        for axis in (axes.xaxis, axes.yaxis):
-            low, high = sorted(axis.get_view_interval())
-            for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
-                if not low <= tick.get_loc() <= high:
-                    hidden |= {tick.label1, tick.label2}
-    texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
-    return [text for text in texts if text not in hidden]
-
-
 @pytest.mark.parametrize("page", ["full", "column"])
 def test_texts_are_large_enough_and_apart(report, page):
-    texts = shown(drawn(report, page))
-    assert [] == [text.get_text() for text in texts if text.get_fontsize() < 6]
-    boxes = [(text.get_text(), text.get_window_extent()) for text in texts]
-    assert {case.name for case in CASES} <= {words for words, _ in boxes}
-    assert [] == [
-        (a, b) for (a, one), (b, two) in itertools.combinations(boxes, 2) if one.shrunk(0.98, 0.9).overlaps(two)
-    ]
+    figure = drawn(report, page)
+    assert {case.name for case in CASES} <= {text.get_text() for text in shown(figure)}
+    assert [] == too_small(figure)
+    assert [] == overlapping(figure)
 
 
 def test_every_angle_is_a_point_and_the_judged_ones_are_filled(report):

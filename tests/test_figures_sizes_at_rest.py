@@ -1,11 +1,10 @@
 """The figures of tail-off, rescaling and width say what their reports say, and can be read at both widths."""
 
 import dataclasses
-import itertools
 
 import numpy as np
 import pytest
-from matplotlib.text import Text
+from drawn_texts import overlapping, shown, too_small
 
 from weightdecay import figures, validate
 from weightdecay.figures import rescaling, tail_off, width
@@ -41,29 +40,13 @@ def drawn(report, name, page):
     return figure
 
 
-def shown(figure):
-    """Return all texts that are drawn; ticks beyond the limits have labels, but Matplotlib does not draw them."""
-    hidden = set()
-    for axes in figure.axes:
-        for axis in (axes.xaxis, axes.yaxis):
-            low, high = sorted(axis.get_view_interval())
-            for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
-                if not low <= tick.get_loc() <= high:
-                    hidden |= {tick.label1, tick.label2}
-    texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
-    return [text for text in texts if text not in hidden]
-
-
 @pytest.mark.parametrize("page", ["full", "column"])
 @pytest.mark.parametrize("name", MODULES)
 def test_texts_are_large_enough_and_apart(reports, name, page):
-    texts = shown(drawn(reports[name], name, page))
-    assert len(texts) > 15
-    assert [] == [text.get_text() for text in texts if text.get_fontsize() < 6]
-    boxes = [(text.get_text(), text.get_window_extent()) for text in texts]
-    assert [] == [
-        (a, b) for (a, one), (b, two) in itertools.combinations(boxes, 2) if one.shrunk(0.98, 0.9).overlaps(two)
-    ]
+    figure = drawn(reports[name], name, page)
+    assert len(shown(figure)) > 15
+    assert [] == too_small(figure)
+    assert [] == overlapping(figure)
 
 
 @pytest.mark.parametrize("name", MODULES)
