@@ -91,14 +91,14 @@ def draw(report: Report, figure: Figure) -> list[Artist]:
     told = facts(report)
     artists: list[Artist] = []
     for letter, law, title in (
-        ("a", "independent", "Independent noise: {:.2f} × as wide"),
-        ("b", "driven", "Noise as it was: {:.2f} × as wide"),
+        ("a", "independent", "{:.2f} × width for independent noise"),
+        ("b", "driven", "{:.2f} × width for the actual noise"),
     ):
         artists += _draw_density(axes[letter], report, law)
         label_panel(axes[letter], letter, title.format(told[law]["hidden"]))
         if slim or letter == "a":
             axes[letter].set_ylabel("density")
-    label_panel(axes["c"], "c", "Every neuron: open a, filled b")
+    label_panel(axes["c"], "c", "Each neuron: open as a, filled as b")
     return [*artists, *_draw_spread(axes["c"], report)]
 
 
