@@ -16,7 +16,6 @@ __all__ = ["closure", "closure_checksum"]
 
 _PACKAGE = __package__.partition(".")[0]
 _THEORY = f"{_PACKAGE}.theory"
-_DERIVE = f"{_THEORY}.derivation"  # looks up what others name
 _REGISTERING = re.compile(r"\bderivation\(\s*[\"']([^\"']+)[\"']\s*\)")
 _DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -108,7 +107,7 @@ def _needed(module: str) -> frozenset[str]:
             source = _source(module, node)
             if source.partition(".")[0] in own:
                 found.update(_origin(source, alias.name) for alias in node.names)
-        elif isinstance(node, ast.Call) and _called(node) in ("derive", "by_derivation") and module != _DERIVE:
+        elif isinstance(node, ast.Call) and _called(node) in ("derive", "by_derivation"):
             found |= _definers(node.args[0]) if node.args else frozenset()
     return frozenset(found)
 
