@@ -329,7 +329,7 @@ class Nonlinear(Arithmetic):
 
 
 class RunningSquare(Nonlinear):
-    """RMSprop."""
+    """Take steps of RMSprop: S <- smoothing S + (1 - smoothing) g^2, and -lr g / (sqrt(S) + eps)."""
 
     means = ("smoothing",)
     remembers = False
@@ -352,7 +352,7 @@ class RunningSquare(Nonlinear):
 
 
 class AdaptiveMoments(Nonlinear):
-    """Adam and AdamW."""
+    """Take steps of Adam and AdamW: running means of g and g^2, freed from bias, and -lr mean / (root + eps)."""
 
     means = ("beta1", "beta2")
 
@@ -377,7 +377,7 @@ class AdaptiveMoments(Nonlinear):
 
 
 class SignMomentum(Nonlinear):
-    """Sign descent and Signum."""
+    """Take steps of sign descent, -lr sign(g), and of Signum, -lr sign(running mean of g)."""
 
     def __init__(self, optimizers: Sequence[Optimizer], arrays: Sequence[Array], decayed: Sequence[bool]) -> None:
         if any(getattr(each, "momentum") for each in optimizers):  # noqa: B009
@@ -390,7 +390,7 @@ class SignMomentum(Nonlinear):
 
 
 class EvolvedSign(Nonlinear):
-    """Lion."""
+    """Take steps of Lion: -lr sign(beta1 B + (1 - beta1) g), then B <- beta2 B + (1 - beta2) g."""
 
     means = ("beta2",)
 
@@ -411,7 +411,7 @@ class EvolvedSign(Nonlinear):
 
 
 class PolarMomentum(Nonlinear):
-    """Muon."""
+    """Take steps of Muon: B <- momentum B + g, and -lr times the polar factor of each matrix of B."""
 
     means = ("momentum",)
 
