@@ -20,7 +20,7 @@ from .steps import Step
 from .unequal_gradients import UNEQUAL, UNEQUAL_SIZES, unequal_steps
 from .validity import forgets
 
-__all__ = ["adam_coupled"]
+__all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
 _lr, _weight_decay, _n_weights, _gradient_power = symbols_of("lr weight_decay n_weights gradient_power")
 _stationary, _angle, _momentum, _unit_power = symbols_of(
@@ -31,7 +31,7 @@ _BETAS = tuple(forgets(line.symbol) for line in (BETA1, BETA2))
 
 
 @derivation("optimizer-adam-coupled")
-def adam_coupled() -> Derivation:
+def _adam_coupled() -> Derivation:
     """Derive the equilibrium of Adam with L2 regularization, which normalizes the decay along with the gradient."""
     beta1 = BETA1.symbol
     std = quantity(

@@ -72,6 +72,31 @@ def adam_autocovariance(lag: ArrayLike, beta1: ArrayLike, beta2: ArrayLike) -> F
 def adam_update_power(beta1: ArrayLike, beta2: ArrayLike) -> FloatArray:
     """Return E[u^2] of Adam's update of one weight, for Gaussian white gradients.
 
+    Parameters
+    ----------
+    beta1, beta2 : array_like, dimensionless
+        Adam's coefficients, 0 <= beta1 < 1 and 0 < beta2 < 1; they broadcast.
+
+    Returns
+    -------
+    ndarray of float64, dimensionless
+
+    Raises
+    ------
+    InvalidInput
+        If a coefficient is out of range.
+
+    Notes
+    -----
+    The autocovariance at lag 0, see `adam_autocovariance`. Without momentum it is close to beta2, if that is near 1;
+    where the second moment v no longer fluctuates it is (1-beta1)/(1+beta1).
+
+    References
+    ----------
+    kingma2015 for Adam; the integral is our own derivation.
+
+    Examples
+    --------
     >>> float(adam_update_power(0.0, 0.99).round(4))  # RMSprop's: close to its smoothing
     0.9903
     """
@@ -80,6 +105,29 @@ def adam_update_power(beta1: ArrayLike, beta2: ArrayLike) -> FloatArray:
 
 def second_moment_correction(beta1: ArrayLike, beta2: ArrayLike) -> FloatArray:
     """Return c_u, the sum of E[u_t u_(t+k)] over all lags: 1 where the second moment does not fluctuate.
+
+    Parameters
+    ----------
+    beta1, beta2 : array_like, dimensionless
+        Adam's coefficients, 0 <= beta1 < 1 and 0 < beta2 < 1; they broadcast.
+
+    Returns
+    -------
+    ndarray of float64, dimensionless
+
+    Raises
+    ------
+    InvalidInput
+        If a coefficient is out of range.
+
+    Notes
+    -----
+    c_u = sum over k from -infinity to infinity of `adam_autocovariance` at lag abs(k), for Gaussian white gradients. By
+    Green's and Kubo's relation AdamW's squared norm is lr n_weights c_u / (2 weight_decay), to leading order.
+
+    References
+    ----------
+    kosson2023 for c_u = 1; the correction is our own derivation, ``second-moment-fluctuation``.
 
     Examples
     --------
@@ -97,10 +145,29 @@ def second_moment_correction(beta1: ArrayLike, beta2: ArrayLike) -> FloatArray:
 def adam_drift(beta1: ArrayLike, beta2: ArrayLike) -> FloatArray:
     """Return how strongly Adam's update follows a small constant in its gradients, in units of constant / std.
 
+    Parameters
+    ----------
+    beta1, beta2 : array_like, dimensionless
+        Adam's coefficients, 0 <= beta1 < 1 and 0 < beta2 < 1; they broadcast.
+
+    Returns
+    -------
+    ndarray of float64, dimensionless
+
+    Raises
+    ------
+    InvalidInput
+        If a coefficient is out of range.
+
     Notes
     -----
-    The derivative of E[m / sqrt(v)] with respect to a constant added to all gradients: E[v^(-1/2)] minus
-    (1-beta1)(1-beta2) times the sum of (beta1 beta2)^i E[g_(t-i)^2 v^(-3/2)]. It is 1 for beta2 near 1.
+    The derivative of E[m / sqrt(v)] with respect to a constant added to all gradients, which are Gaussian and white:
+    E[v^(-1/2)] minus (1-beta1)(1-beta2) times the sum of (beta1 beta2)^i E[g_(t-i)^2 v^(-3/2)]. It goes to 1 for
+    beta2 to 1.
+
+    References
+    ----------
+    kingma2015 for Adam; the integral is our own derivation.
 
     Examples
     --------

@@ -35,7 +35,7 @@ from .registry import by_derivation, derivation, derive
 from .steps import Step
 from .validity import STABLE, forgets
 
-__all__ = ["adamw", "rmsprop", "second_moment"]
+__all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
 _lr, _weight_decay, _n_weights, _gradient_power = symbols_of("lr weight_decay n_weights gradient_power")
 _stationary, _angle, _momentum = symbols_of("norm_squared_stationary angular_update momentum")
@@ -46,7 +46,7 @@ _BETAS = tuple(forgets(line.symbol) for line in (BETA1, BETA2))
 
 
 @derivation("second-moment-fluctuation")
-def second_moment() -> Derivation:
+def _second_moment() -> Derivation:
     """Derive to first order in 1 - beta2 how a fluctuating second moment changes the sum of Adam's autocovariances."""
     delta = quantity("one_minus_beta2", r"\delta", "δ", "1", "1 − beta2", positive=True)
     age = quantity("age", "i", "i", "1", "steps from a gradient to the update", nonnegative=True, integer=True)
@@ -138,7 +138,7 @@ def _everywhere(expression: Any, rule: Any) -> Any:
 
 
 @derivation("optimizer-adamw")
-def adamw() -> Derivation:
+def _adamw() -> Derivation:
     """Derive the equilibrium of AdamW: a moving average of normalized gradients, and the second-moment correction."""
     beta1, beta2 = BETA1.symbol, BETA2.symbol
     total = quantity("second_moment_correction", "c_{u}", "c_u", "1", "sum of a weight's update autocovariances")
@@ -254,7 +254,7 @@ def adamw() -> Derivation:
 
 
 @derivation("optimizer-rmsprop")
-def rmsprop() -> Derivation:
+def _rmsprop() -> Derivation:
     """Derive the equilibrium of RMSprop with decoupled decay."""
     smoothing = SMOOTHING.symbol
     first = quantity("update_power_first", "U_{1}^{2}", "U_1²", "1", "power of the update to first order in 1 − α")

@@ -69,7 +69,26 @@ def _entry(claim: Derivation) -> str:
 def without_formulas(page: str) -> str:
     """Return a Markdown page with every formula left out, which SymPy writes differently from release to release.
 
-    >>> without_formulas("so $x = 1$ and $$y$$ hold")
-    'so $ and $ hold'
+    Parameters
+    ----------
+    page : str
+        Markdown with formulas between dollar signs.
+
+    Returns
+    -------
+    str
+
+    Notes
+    -----
+    Both kinds of formulas, in a line and displayed, leave a dollar sign.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
+    >>> without_formulas("so $x = 1$ and $$y = 2$$ hold in 3 dimensions")
+    'so $ and $ hold in 3 dimensions'
     """
     return re.sub(r"\$\$?[^$]+\$\$?", "$", page)

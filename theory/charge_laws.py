@@ -7,20 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import sympy as sp
 
-from .charges import (
-    LINES,
-    asymmetry_of,
-    asymmetry_step,
-    charge_step,
-    conservation_steps,
-    degree_of,
-    denominator,
-    part_of,
-    potential,
-    ranges,
-    read_generator,
-    separable,
-)
+from .charges import LINES, asymmetry_of, degree_of, denominator, part_of, potential, ranges, separable
+from .conservation_steps import asymmetry_step, charge_step, conservation_steps, read_generator
 from .derivation import Derivation
 from .notation import symbols_of
 from .proofs import definition, difference, equation, premise, proof
@@ -43,7 +31,39 @@ _charge, _start, _next, _stationary, _factor, _rate, _of_gradient, _undecayed, _
 
 
 def charge_steps(symmetry: Symmetry) -> list[Step]:
-    """Return the steps from the generator on: charge, conservation, one step with decay, flow, fixed point."""
+    """Return the steps from the generator on: charge, conservation, one step with decay, flow, fixed point.
+
+    Parameters
+    ----------
+    symmetry : Symmetry
+        The family.
+
+    Returns
+    -------
+    list of Step
+
+    Raises
+    ------
+    InvalidInput
+        If SymPy finds no closed form of the charge.
+
+    Notes
+    -----
+    For a charge of degree d in the weights, Q' = (1 - lr weight_decay)^d Q, plus lr^2 times the same expression in the
+    gradients for d = 2; exact for plain SGD with L2, at every learning rate. Without a charge, the step that says so.
+
+    References
+    ----------
+    kunin2021, tanaka2021; the law per step is our own derivation
+
+    Examples
+    --------
+    >>> from weightdecay.theory import Symmetry
+    >>> w1, w2, c = sp.symbols("w1 w2 c", positive=True)
+    >>> rescale = Symmetry("rescale", family={w1: c * w1, w2: w2 / c}, parameter=c, identity=1)
+    >>> [step.key for step in charge_steps(rescale)][-4:], len(charge_steps(rescale))
+    (['stationary', 'rate', 'flow', 'solution'], 14)
+    """
     skew = asymmetry_of(symmetry)
     if skew is not None:
         return [asymmetry_step(symmetry, *skew)]
@@ -59,7 +79,36 @@ def charge_steps(symmetry: Symmetry) -> list[Step]:
 
 
 def finish(symmetry: Symmetry, steps: list[Step]) -> Derivation:
-    """Return the derivation with its equation, results, fixed points and stability, as far as the steps go."""
+    """Return the derivation with its equation, results, fixed points and stability, as far as the steps go.
+
+    Parameters
+    ----------
+    symmetry : Symmetry
+        The family.
+    steps : list of Step
+        All of them, those of `charge_steps` last.
+
+    Returns
+    -------
+    Derivation
+
+    Notes
+    -----
+    A charge that rests is stable: decay alone returns it, by (1 - lr weight_decay)^d per step.
+
+    References
+    ----------
+    kunin2021, tanaka2021
+
+    Examples
+    --------
+    >>> from weightdecay.theory import Symmetry
+    >>> w1, w2, c = sp.symbols("w1 w2 c", positive=True)
+    >>> rescale = Symmetry("rescale", family={w1: c * w1, w2: w2 / c}, parameter=c, identity=1)
+    >>> law = rescale.derive()  # calls it
+    >>> list(law.results), len(law.stability)
+    (['charge_next', 'charge_stationary', 'rate', 'charge_factor', 'charge'], 1)
+    """
     found = {step.key: step.expression for step in steps}
     names = ("charge_next", "charge_stationary", "rate", "charge_factor", "charge", "asymmetry")
     keys = ("step", "stationary", "rate", "factor", "solution", "asymmetry")

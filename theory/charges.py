@@ -9,9 +9,7 @@ import sympy as sp
 
 from ..errors import InvalidInput
 from .notation import Quantity, quantity
-from .proofs import equation, premise, proof
-from .ranges import added, by_range, expanded, index_of, name_of
-from .steps import Step
+from .ranges import index_of, name_of
 
 if TYPE_CHECKING:
     from .symmetry import Symmetry
@@ -19,15 +17,12 @@ if TYPE_CHECKING:
 __all__ = [
     "LINES",
     "asymmetry_of",
-    "asymmetry_step",
-    "charge_step",
-    "conservation_steps",
     "degree_of",
     "denominator",
+    "generator_of",
     "part_of",
     "potential",
     "ranges",
-    "read_generator",
     "separable",
 ]
 
@@ -50,24 +45,70 @@ LINES: tuple[Quantity, ...] = (
     quantity("undecayed_work", "B", "B", "loss", "generator times gradient of the undecayed weights", real=True),
     quantity("asymmetry", "\\omega", "ω", "1", "antisymmetric part of the generator's Jacobian", real=True),
 )
-_charge, _asymmetry = LINES[0].symbol, LINES[-1].symbol
 
 
-def _generator(symmetry: Symmetry) -> dict[Any, Any]:
+def generator_of(symmetry: Symmetry) -> dict[Any, Any]:
+    """Return how the family begins to move every weight.
+
+    Parameters
+    ----------
+    symmetry : Symmetry
+        The family.
+
+    Returns
+    -------
+    dict of sympy.Expr to sympy.Expr
+
+    Notes
+    -----
+    v = d psi / d s at the identity, for the family psi(w, s).
+
+    References
+    ----------
+    kunin2021, tanaka2021
+
+    Examples
+    --------
+    >>> from weightdecay.theory import Symmetry
+    >>> w1, w2, c = sp.symbols("w1 w2 c", positive=True)
+    >>> generator_of(Symmetry("rescale", family={w1: c * w1, w2: w2 / c}, parameter=c, identity=1))
+    {w1: w1, w2: -w2}
+    """
     return {
         weight: sp.cancel(sp.diff(image, symmetry.parameter).subs(symmetry.parameter, symmetry.identity))
         for weight, image in symmetry.family.items()
     }
 
 
-def read_generator(symmetry: Symmetry, earlier: Mapping[str, Any]) -> dict[Any, Any]:
-    """Return the generator as the steps of a derivation have it."""
-    return {weight: earlier[f"generator-{name_of(weight)}"].rhs for weight in symmetry.family}
-
-
 def asymmetry_of(symmetry: Symmetry) -> tuple[Any, Any] | None:
-    """Return the first two weights in which the generator's Jacobian is not symmetric."""
-    generator = _generator(symmetry)
+    """Return the first two weights in which the generator's Jacobian is not symmetric.
+
+    Parameters
+    ----------
+    symmetry : Symmetry
+        The family.
+
+    Returns
+    -------
+    tuple of two sympy.Expr, or None
+
+    Notes
+    -----
+    A generator v is the gradient of a function of the weights if and only if dv_i/dw_j = dv_j/dw_i for all pairs.
+
+    References
+    ----------
+    kunin2021, tanaka2021
+
+    Examples
+    --------
+    >>> from weightdecay.theory import Symmetry
+    >>> w1, w2, turn = sp.symbols("w1 w2 turn", real=True)
+    >>> image = {w1: w1 * sp.cos(turn) - w2 * sp.sin(turn), w2: w1 * sp.sin(turn) + w2 * sp.cos(turn)}
+    >>> asymmetry_of(Symmetry("rotation", family=image, parameter=turn))
+    (w1, w2)
+    """
+    generator = generator_of(symmetry)
     for group in symmetry.groups():
         for place, one in enumerate(group):
             for other in group[place + 1 :]:
@@ -76,27 +117,42 @@ def asymmetry_of(symmetry: Symmetry) -> tuple[Any, Any] | None:
     return None
 
 
-def asymmetry_step(symmetry: Symmetry, one: Any, other: Any) -> Step:
-    """Return the step that says that there is no charge, and why."""
-
-    def residual(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
-        generator = read_generator(symmetry, earlier)
-        curl = sp.diff(generator[one], other) - sp.diff(generator[other], one)
-        return (expression.rhs - curl, sp.false if curl == 0 else sp.true)
-
-    generator = _generator(symmetry)
-    return Step(
-        "asymmetry",
-        "The generator is no gradient, since its Jacobian is not symmetric: no charge has it for its gradient. "
-        "(A multiple that varies from place to place may be one: for a rotation in a single plane, that of the angle.)",
-        equation(_asymmetry, sp.diff(generator[one], other) - sp.diff(generator[other], one)),
-        proof(f"derivatives of the generator in {name_of(one)} and {name_of(other)}, which differ", residual),
-    )
-
-
 def potential(symmetry: Symmetry, group: list[Any]) -> Any:
-    """Return the function of one group of weights whose gradient is the generator."""
-    generator = _generator(symmetry)
+    """Return the function of one group of weights whose gradient is the generator.
+
+    Parameters
+    ----------
+    symmetry : Symmetry
+        The family.
+    group : list of sympy.Expr
+        Weights that share an index.
+
+    Returns
+    -------
+    sympy.Expr
+
+    Raises
+    ------
+    InvalidInput
+        If SymPy finds no closed form.
+
+    Notes
+    -----
+    The line integral of the generator along the axes; it depends on no path where the Jacobian is symmetric.
+
+    References
+    ----------
+    kunin2021, tanaka2021
+
+    Examples
+    --------
+    >>> from weightdecay.theory import Symmetry
+    >>> w1, w2, c = sp.symbols("w1 w2 c", positive=True)
+    >>> rescale = Symmetry("rescale", family={w1: c * w1, w2: w2 / c}, parameter=c, identity=1)
+    >>> potential(rescale, [w1, w2])
+    w1**2/2 - w2**2/2
+    """
+    generator = generator_of(symmetry)
     plain = {weight: sp.Dummy(name_of(weight), real=True) for weight in group}
     total = sp.S.Zero
     for weight in group:
@@ -110,13 +166,65 @@ def potential(symmetry: Symmetry, group: list[Any]) -> Any:
 
 
 def denominator(potentials: list[Any]) -> Any:
-    """Return the smallest factor that makes the coefficients whole."""
+    """Return the smallest factor that makes the coefficients whole.
+
+    Parameters
+    ----------
+    potentials : list of sympy.Expr
+        Parts of a charge.
+
+    Returns
+    -------
+    sympy.Integer
+
+    Notes
+    -----
+    The least common multiple of the denominators of all numerical coefficients.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
+    >>> w1 = sp.Symbol("w1")
+    >>> denominator([w1**2 / 2, w1 / 3])
+    6
+    """
     parts = [part for potential in potentials for part in sp.Add.make_args(sp.expand(potential))]
     return sp.ilcm(*(part.as_coeff_Mul()[0].q for part in parts if part.as_coeff_Mul()[0].is_Rational), 1)
 
 
 def degree_of(symmetry: Symmetry, terms: Mapping[Any, Any]) -> Any:
-    """Return the degree if every term is a homogeneous polynomial of the same degree in the weights, otherwise None."""
+    """Return the degree if every term is a homogeneous polynomial of the same degree in the weights, otherwise None.
+
+    Parameters
+    ----------
+    symmetry : Symmetry
+        The family.
+    terms : mapping of sympy.Expr to sympy.Expr
+        First weight of a group -> the part of the charge that is summed over the group's range.
+
+    Returns
+    -------
+    int or None
+
+    Notes
+    -----
+    A charge of degree 1 or 2 gets a law of its own under decay; other charges do not.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
+    >>> from weightdecay.theory import Symmetry
+    >>> w1, w2, c = sp.symbols("w1 w2 c", positive=True)
+    >>> rescale = Symmetry("rescale", family={w1: c * w1, w2: w2 / c}, parameter=c, identity=1)
+    >>> degree_of(rescale, {w1: w1**2 - w2**2})
+    2
+    """
     degrees = set()
     for term in terms.values():
         if term != 0:
@@ -127,88 +235,110 @@ def degree_of(symmetry: Symmetry, terms: Mapping[Any, Any]) -> Any:
 
 
 def part_of(weights: tuple[Any, ...], symmetry: Symmetry, terms: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return the terms with every weight but these left out."""
+    """Return the terms with every weight but these left out.
+
+    Parameters
+    ----------
+    weights : tuple of sympy.Expr
+        Weights that are kept.
+    symmetry : Symmetry
+        The family.
+    terms : mapping of sympy.Expr to sympy.Expr
+        First weight of a group -> the part of the charge that is summed over the group's range.
+
+    Returns
+    -------
+    dict of sympy.Expr to sympy.Expr
+
+    Notes
+    -----
+    The other weights are set to 0: meant for terms that do not mix the two kinds, see `separable`.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
+    >>> from weightdecay.theory import Symmetry
+    >>> w1, w2, c = sp.symbols("w1 w2 c", positive=True)
+    >>> rescale = Symmetry("rescale", family={w1: c * w1, w2: w2 / c}, parameter=c, identity=1)
+    >>> part_of((w2,), rescale, {w1: w1**2 - w2**2})
+    {w1: -w2**2}
+    """
     rest = [weight for weight in symmetry.family if weight not in weights]
     return {first: term.subs(dict.fromkeys(rest, 0)) for first, term in terms.items()}
 
 
 def separable(symmetry: Symmetry, terms: Mapping[Any, Any]) -> bool:
-    """Tell whether no term of the charge mixes decayed with undecayed weights."""
+    """Tell whether no term of the charge mixes decayed with undecayed weights.
+
+    Parameters
+    ----------
+    symmetry : Symmetry
+        The family.
+    terms : mapping of sympy.Expr to sympy.Expr
+        First weight of a group -> the part of the charge that is summed over the group's range.
+
+    Returns
+    -------
+    bool
+
+    Notes
+    -----
+    Only then is Q = Q_decayed + Q_undecayed, and decay multiplies the first by a factor.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
+    >>> from weightdecay.theory import Symmetry
+    >>> w1, w2, c = sp.symbols("w1 w2 c", positive=True)
+    >>> rescale = Symmetry("rescale", family={w1: c * w1, w2: w2 / c}, parameter=c, identity=1)
+    >>> separable(rescale, {w1: w1**2 - w2**2})  # nothing is undecayed here
+    True
+    >>> len(rescale.undecayed)
+    0
+    """
     inside = part_of(symmetry.undecayed, symmetry, terms)
     return not any((terms[first] - inside[first]).has(*symmetry.undecayed) for first in terms if symmetry.undecayed)
 
 
 def ranges(symmetry: Symmetry, without: tuple[Any, ...] = ()) -> list[tuple[list[Any], Any]]:
-    """Return (weights, range) of every group."""
+    """Return the weights and the range of every group.
+
+    Parameters
+    ----------
+    symmetry : Symmetry
+        The family.
+    without : tuple of sympy.Expr, optional
+        Weights that are left out.
+
+    Returns
+    -------
+    list of (list of sympy.Expr, tuple)
+
+    Notes
+    -----
+    The range is (index, 1, length) in a tuple, or an empty tuple for weights without an index: the keys of `by_range`.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
+    >>> from weightdecay.theory import Symmetry
+    >>> w1, w2, c = sp.symbols("w1 w2 c", positive=True)
+    >>> rescale = Symmetry("rescale", family={w1: c * w1, w2: w2 / c}, parameter=c, identity=1)
+    >>> ranges(rescale), ranges(rescale, without=(w1,))
+    ([([w1, w2], ())], [([w2], ())])
+    """
     found = []
     for group in symmetry.groups():
         index = index_of(group[0])
         limits = () if index is None else (sp.Tuple(index, 1, symmetry.lengths[index]),)
         found.append(([weight for weight in group if weight not in without], limits))
     return found
-
-
-def charge_step(symmetry: Symmetry, terms: Mapping[Any, Any], scale: Any) -> Step:
-    """Return the step that gives the charge."""
-
-    def residual(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
-        generator, parts = read_generator(symmetry, earlier), by_range(expression.rhs)
-        slopes = [
-            sp.diff(parts.get(limits, sp.S.Zero), weight) - scale * generator[weight]
-            for group, limits in ranges(symmetry)
-            for weight in group
-        ]
-        known = {limits for _, limits in ranges(symmetry)}
-        return (*slopes, *(part for limits, part in parts.items() if limits not in known), expression.lhs - _charge)
-
-    times = "" if scale == 1 else f", times {scale},"
-    return Step(
-        "charge",
-        f"The generator{times} is the gradient of the charge",
-        equation(_charge, symmetry.total(terms)),
-        proof("its derivative in every weight is the generator", residual),
-    )
-
-
-def conservation_steps(symmetry: Symmetry, terms: Mapping[Any, Any], scale: Any) -> list[Step]:
-    """Return the steps that show that gradient flow conserves the charge."""
-    velocity, gradient, generator = (symmetry.companions(name) for name in ("velocity", "gradient", "generator"))
-
-    def residual(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
-        charge, change = by_range(earlier["charge"].rhs), by_range(expression.lhs)
-        chain = {
-            limits: sum(sp.diff(charge.get(limits, 0), weight) * velocity[weight] for weight in group)
-            for group, limits in ranges(symmetry)
-        }
-        descents = {velocity[weight]: earlier[f"descent-{name_of(weight)}"].rhs for weight in symmetry.family}
-        moves = {generator[weight]: move for weight, move in read_generator(symmetry, earlier).items()}
-        descent = by_range(expression.lhs, descents)
-        along = by_range(scale * earlier["identity"].lhs, moves)
-        return (
-            *expanded(added(change, chain, -1)),
-            *expanded(added(descent, along, 1)),
-            expression.rhs,
-        )
-
-    chain_rule = {
-        weight: sum(sp.diff(terms[group[0]], weight) * velocity[weight] for weight in group)
-        for group in symmetry.groups()
-        for weight in group[:1]
-    }
-    return [
-        *(
-            Step(
-                f"descent-{name_of(weight)}",
-                f"Gradient flow without decay moves {name_of(weight)} with the velocity",
-                equation(velocity[weight], -gradient[weight]),
-                premise(),
-            )
-            for weight in symmetry.family
-        ),
-        Step(
-            "conserved",
-            "and conserves the charge: its rate of change, gradient of the charge times velocity, vanishes.",
-            equation(symmetry.total(chain_rule), 0),
-            proof("chain rule; with the velocities put in it is minus the identity of the gradient", residual),
-        ),
-    ]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import sympy as sp
 
 from ..errors import ProofError
-from .proofs import Proof, difference, rational_points, vanishes
+from .proofs import Proof, difference
 from .steps import Stability
+from .vanishing import rational_points, vanishes
 
 if TYPE_CHECKING:
     from .derivation import Derivation
@@ -22,7 +23,37 @@ _NOT_OF_THE_FORM = (ArithmeticError, AttributeError, LookupError, NotImplemented
 
 
 def check_from(claim: Derivation, start: int = 0) -> None:
-    """Prove everything from the step at place `start` on, the steps before it taken as proven."""
+    """Prove everything of a derivation from one of its steps on.
+
+    Parameters
+    ----------
+    claim : Derivation
+        What is proven.
+    start : int, optional
+        Place of the first step to prove; those before it are taken as proven.
+
+    Raises
+    ------
+    ProofError
+        At the first step that does not hold.
+
+    Notes
+    -----
+    After the steps: that they arrive at the equation and at every result, that fixed points fulfil the equation, that
+    each stability is the Jacobian's, and the conditions.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
+    >>> from weightdecay.theory import derive
+    >>> floor = derive("number-format-floor")
+    >>> check_from(floor, start=len(floor.steps) - 1)
+    >>> len(floor.steps)
+    10
+    """
     earlier = _check_steps(claim, start)
     _check_statements(claim, tuple(earlier.values()))
     for point in claim.fixed_points:

@@ -19,8 +19,27 @@ SUFFIXES = ("moved", "generator", "gradient", "gradient_moved", "velocity", "nex
 def assumed(weight: Any) -> Mapping[str, bool]:
     """Return what a weight is assumed to be: positive, say; real if nothing was said.
 
-    >>> assumed(sp.Symbol("w1"))
-    {'real': True}
+    Parameters
+    ----------
+    weight : sympy.Symbol or sympy.Indexed
+        A weight of a family.
+
+    Returns
+    -------
+    mapping of str to bool
+
+    Notes
+    -----
+    SymPy's assumptions of its symbol.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
+    >>> assumed(sp.Symbol("w1")), len(assumed(sp.Symbol("w1", positive=True))) > 1
+    ({'real': True}, True)
     """
     assumed = (weight.base.label if isinstance(weight, sp.Indexed) else weight).assumptions0
     return assumed if assumed.get("real") else {"real": True}
@@ -29,6 +48,27 @@ def assumed(weight: Any) -> Mapping[str, bool]:
 def companion(weight: Any, suffix: str) -> Any:
     """Return the symbol of the same shape whose name has the suffix.
 
+    Parameters
+    ----------
+    weight : sympy.Symbol or sympy.Indexed
+        A weight of a family.
+    suffix : str
+        One of `SUFFIXES`.
+
+    Returns
+    -------
+    sympy.Symbol or sympy.Indexed
+
+    Notes
+    -----
+    Companions are real, whatever the weight is assumed to be.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
     >>> companion(sp.Symbol("w1"), "gradient")
     w1_gradient
     """
@@ -39,6 +79,27 @@ def companion(weight: Any, suffix: str) -> Any:
 def at_images(expression: Any, images: Mapping[Any, Any]) -> Any:
     """Return an expression with every weight, at whatever index, replaced by its image.
 
+    Parameters
+    ----------
+    expression : sympy.Expr
+        In the weights.
+    images : mapping of sympy.Expr to sympy.Expr
+        Weight -> its image, at the index of the family.
+
+    Returns
+    -------
+    sympy.Expr
+
+    Notes
+    -----
+    All at once, so that images may contain weights.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
     >>> w, i = sp.IndexedBase("w"), sp.Symbol("i", integer=True)
     >>> at_images(w[1] + w[2], {w[i]: 3 * w[i]})
     3*w[1] + 3*w[2]
@@ -55,10 +116,29 @@ def at_images(expression: Any, images: Mapping[Any, Any]) -> Any:
 
 
 def made_up(name: str) -> Quantity:
-    """Return a line of the glossary for a weight that came without one.
+    r"""Return a line of the glossary for a weight that came without one.
 
-    >>> made_up("w_in").latex
-    'w_{\\mathrm{in}}'
+    Parameters
+    ----------
+    name : str
+        Its name.
+
+    Returns
+    -------
+    Quantity
+
+    Notes
+    -----
+    What follows the first underscore is set as a subscript.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
+    >>> made_up("w1_in").latex
+    'w1_{\\mathrm{in}}'
     """
     base, _, below = name.partition("_")
     latex = f"{base}_{{\\mathrm{{{below.replace('_', ' ')}}}}}" if below else base
@@ -68,6 +148,25 @@ def made_up(name: str) -> Quantity:
 def companion_lines(line: Quantity) -> Iterable[Quantity]:
     """Yield a line of the glossary for everything that belongs to a weight, one for each of `SUFFIXES`.
 
+    Parameters
+    ----------
+    line : Quantity
+        That of the weight.
+
+    Returns
+    -------
+    iterator of Quantity
+
+    Notes
+    -----
+    Units follow the weight's, gradients and velocities are loss per weight.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
     >>> [made.name for made in companion_lines(made_up("w1"))][:3]
     ['w1_moved', 'w1_generator', 'w1_gradient']
     """

@@ -187,7 +187,7 @@ class Equilibrium:
             )
             for parts in (self.modes, self.drive)
         )
-        return slowest_rate(polynomial, drive if self.symmetry == "scale" else None)[()]
+        return _slowest_rate(polynomial, drive if self.symmetry == "scale" else None)[()]
 
     def _quantity(self, quantity: str | None) -> str:
         return check_choice("quantity of an equilibrium", quantity or QUANTITIES[0], QUANTITIES)
@@ -278,12 +278,12 @@ def _beyond_decay_per_step(ratio: Any) -> set[str]:
     return {str(symbol.name) for symbol in left}
 
 
-def slowest_rate(polynomial: NDArray[np.float64], drive: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+def _slowest_rate(polynomial: NDArray[np.float64], drive: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
     """Return the decay rate of the slowest mode of the second moments of a linear recursion.
 
     Parameters
     ----------
-    polynomial : (..., order + 1) ndarray
+    polynomial : (..., order + 1) ndarray, dimensionless
         Coefficients of the characteristic polynomial in the backshift, of rising powers.
     drive : (..., n) ndarray, optional
         Coefficients of the filter's numerator, of rising powers; given if the noise has a power inversely proportional
@@ -297,6 +297,15 @@ def slowest_rate(polynomial: NDArray[np.float64], drive: NDArray[np.float64] | N
     -----
     With companion matrix A the second moments M follow M' = A M A^T + noise, whose slowest mode is the square of A's
     largest eigenvalue. Noise of power 1/R, R = M_00, linearized at the fixed point, adds a term to the map on M.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
+    >>> float(_slowest_rate(np.array([1.0, -0.9])).round(6))  # -2 log(0.9)
+    0.210721
     """
     order = polynomial.shape[-1] - 1
     companion = np.zeros((*polynomial.shape[:-1], order, order))

@@ -113,6 +113,14 @@ def evaluate(
         If a value is missing, superfluous, not a number, outside the range of its symbol, against a condition, or if
         the expression has no finite real value there.
 
+    Notes
+    -----
+    Powers and logarithms of numbers near 1 are computed with expm1 and log1p, so that they keep their digits.
+
+    References
+    ----------
+    Our own derivation.
+
     Examples
     --------
     >>> from weightdecay.theory.notation import symbols_of

@@ -17,7 +17,7 @@ from .notation import Quantity
 if TYPE_CHECKING:
     from .derivation import Derivation
 
-__all__ = ["formula", "formula_mathml", "latex", "markdown", "mathml", "text", "to_dict"]
+__all__ = ["formula", "latex", "markdown", "mathml", "text", "to_dict"]
 
 
 def _ordered_terms(total: Any) -> list[Any]:
@@ -115,15 +115,37 @@ class _Marks(MathMLPresentationPrinter):  # type: ignore[misc]  # SymPy is untyp
 def formula(expression: Any, symbols: Mapping[str, Quantity]) -> str:
     r"""Return an expression as LaTeX, with the letters of the quantities.
 
+    Parameters
+    ----------
+    expression : sympy.Basic
+        What is written.
+    symbols : mapping of str to Quantity
+        Quantities by name, such as a derivation's `symbols`.
+
+    Returns
+    -------
+    str
+
+    Notes
+    -----
+    Sums begin with their constant (1 − ηλ, 1 + μ), unless that has a minus sign or they count; a product of roots has
+    one root over all.
+
+    References
+    ----------
+    The glossary, `weightdecay.theory.GLOSSARY`.
+
+    Examples
+    --------
     >>> from weightdecay.theory.notation import quantities_named, symbols_of
     >>> lr, weight_decay = symbols_of("lr weight_decay")
-    >>> formula(lr * weight_decay, quantities_named(["lr", "weight_decay"]))
-    '\\eta \\lambda'
+    >>> formula(1 - lr * weight_decay, quantities_named(["lr", "weight_decay"]))
+    '1 - \\eta \\lambda'
     """
     return str(_Letters(symbols).doprint(sp.sympify(expression)))
 
 
-def formula_mathml(expression: Any, symbols: Mapping[str, Quantity]) -> str:
+def _formula_mathml(expression: Any, symbols: Mapping[str, Quantity]) -> str:
     """Return an expression as a MathML element."""
     inside = _Marks(symbols).doprint(sp.sympify(expression))
     inside = re.sub(r"&(?!amp;|lt;|gt;)\w+;", lambda entity: html.unescape(entity[0]), inside)  # XML knows few names
@@ -138,7 +160,31 @@ def _as_equations(derivation: Derivation) -> tuple[list[Any], list[tuple[Any, st
 
 
 def latex(derivation: Derivation) -> str:
-    """Return the derivation as a LaTeX section (needs amsmath)."""
+    """Return the derivation as a LaTeX section (needs amsmath).
+
+    Parameters
+    ----------
+    derivation : Derivation
+        What is written.
+
+    Returns
+    -------
+    str
+
+    Notes
+    -----
+    Letters, assumptions, conditions, steps with their proofs, equation, fixed points, stability, references.
+
+    References
+    ----------
+    Those of the derivation.
+
+    Examples
+    --------
+    >>> from weightdecay.theory import derive
+    >>> latex(derive("decay-floor")).count("section*")
+    1
+    """
     symbols = derivation.symbols
     lines = [rf"\section*{{{_tex(derivation.title)}}}", r"\begin{description}"]
     lines += [rf"\item[${line.latex}$] {_tex(line.meaning)} ({_tex(line.unit)})" for line in symbols.values()]
@@ -161,7 +207,35 @@ def latex(derivation: Derivation) -> str:
 
 
 def markdown(derivation: Derivation, *, level: int = 1) -> str:
-    """Return the derivation as Markdown with formulas between dollar signs; its heading has the given level."""
+    """Return the derivation as Markdown with formulas between dollar signs.
+
+    Parameters
+    ----------
+    derivation : Derivation
+        What is written.
+    level : int, optional
+        Of its heading.
+
+    Returns
+    -------
+    str
+
+    Notes
+    -----
+    Equation, assumptions, conditions, steps with their proofs, fixed points, stability, letters, references.
+
+    References
+    ----------
+    Those of the derivation.
+
+    Examples
+    --------
+    >>> from weightdecay.theory import derive
+    >>> markdown(derive("decay-floor"), level=2).splitlines()[0]
+    '## The floor of pure decay: weights that get no gradient'
+    >>> markdown(derive("decay-floor")).count("**Steps**")
+    1
+    """
     symbols = derivation.symbols
     lines = [f"{'#' * level} {derivation.title}", "", f"`{derivation.name}`", "", "**Equation**", ""]
     lines += [f"$${formula(derivation.equation, symbols)}$$", "", "**Assumptions**", ""]
@@ -186,7 +260,31 @@ def markdown(derivation: Derivation, *, level: int = 1) -> str:
 
 
 def mathml(derivation: Derivation) -> str:
-    """Return the derivation as an XHTML section with its formulas in presentation MathML."""
+    """Return the derivation as an XHTML section with its formulas in presentation MathML.
+
+    Parameters
+    ----------
+    derivation : Derivation
+        What is written.
+
+    Returns
+    -------
+    str
+
+    Notes
+    -----
+    Assumptions, conditions, steps with their proofs, equation, fixed points, stability, references.
+
+    References
+    ----------
+    Those of the derivation.
+
+    Examples
+    --------
+    >>> from weightdecay.theory import derive
+    >>> mathml(derive("decay-floor")).count("<section")
+    1
+    """
     symbols = derivation.symbols
 
     def listed(items: list[str], tag: str = "ul") -> list[str]:
@@ -196,29 +294,53 @@ def mathml(derivation: Derivation) -> str:
     lines += [f"<h2>{escape(derivation.title)}</h2>", "<h3>Assumptions</h3>"]
     lines += listed(
         [escape(sentence) for sentence in derivation.assumptions]
-        + [f"{formula_mathml(part.relation, symbols)} {escape(part.sentence)}." for part in derivation.conditions]
+        + [f"{_formula_mathml(part.relation, symbols)} {escape(part.sentence)}." for part in derivation.conditions]
     )
     lines += ["<h3>Steps</h3>"]
     lines += listed(
         [
-            f"{escape(step.sentence)} <em>({escape(step.proof.how)})</em> {formula_mathml(step.expression, symbols)}"
+            f"{escape(step.sentence)} <em>({escape(step.proof.how)})</em> {_formula_mathml(step.expression, symbols)}"
             for step in derivation.steps
         ],
         "ol",
     )
-    lines += ["<h3>Equation</h3>", formula_mathml(derivation.equation, symbols)]
+    lines += ["<h3>Equation</h3>", _formula_mathml(derivation.equation, symbols)]
     points, stabilities = _as_equations(derivation)
     if points:
-        lines += ["<h3>Fixed points</h3>", *(formula_mathml(point, symbols) for point in points)]
+        lines += ["<h3>Fixed points</h3>", *(_formula_mathml(point, symbols) for point in points)]
     if stabilities:
         lines += ["<h3>Stability</h3>"]
-        lines += listed([f"{escape(said)} {formula_mathml(slope, symbols)}" for slope, said in stabilities])
+        lines += listed([f"{escape(said)} {_formula_mathml(slope, symbols)}" for slope, said in stabilities])
     lines += ["<h3>References</h3>", *listed([f"<cite>{key}</cite>" for key in derivation.references]), "</section>"]
     return "\n".join(lines) + "\n"
 
 
 def text(derivation: Derivation) -> str:
-    """Return the derivation as plain text, with the names of the arguments in the formulas."""
+    """Return the derivation as plain text, with the names of the arguments in the formulas.
+
+    Parameters
+    ----------
+    derivation : Derivation
+        What is written.
+
+    Returns
+    -------
+    str
+
+    Notes
+    -----
+    Formulas are SymPy's: what stands there can be read in code.
+
+    References
+    ----------
+    Those of the derivation.
+
+    Examples
+    --------
+    >>> from weightdecay.theory import derive
+    >>> text(derive("number-format-floor")).count("decay_floor = spacing/2")
+    1
+    """
     lines = [derivation.title, "=" * len(derivation.title), "", "Assumptions"]
     lines += [f"  - {sentence}" for sentence in derivation.assumptions]
     lines += [f"  - {_plain(part.relation)}: {part.sentence}." for part in derivation.conditions]
@@ -236,7 +358,31 @@ def text(derivation: Derivation) -> str:
 
 
 def to_dict(derivation: Derivation) -> dict[str, Any]:
-    """Return the derivation as plain dicts, lists and strings, ready for JSON."""
+    """Return the derivation as plain dicts, lists and strings, ready for JSON.
+
+    Parameters
+    ----------
+    derivation : Derivation
+        What is written.
+
+    Returns
+    -------
+    dict
+
+    Notes
+    -----
+    Every expression twice: as SymPy prints it, and as LaTeX.
+
+    References
+    ----------
+    Those of the derivation.
+
+    Examples
+    --------
+    >>> from weightdecay.theory import derive
+    >>> to_dict(derive("number-format-floor"))["results"]["decay_floor"]["expression"]
+    'spacing/2'
+    """
     symbols = derivation.symbols
 
     def both(expression: Any) -> dict[str, str]:

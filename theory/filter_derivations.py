@@ -13,9 +13,10 @@ from .filter_moments import autocovariances
 from .linear_optimizers import EMA, HEAVY_BALL, NESTEROV, SGD
 from .notation import GLOSSARY, Quantity, quantity, symbols_of
 from .optimizers import B, LinearOptimizer, equilibrium
-from .proofs import definition, difference, equation, premise, proof, rational_points
+from .proofs import definition, difference, equation, premise, proof
 from .registry import derivation
 from .steps import Step
+from .vanishing import rational_points
 
 __all__ = ["linear_optimizer"]
 
@@ -321,7 +322,7 @@ def _scale_slope(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]
 
 
 @derivation("optimizer-sgd")
-def sgd() -> Derivation:
+def _sgd() -> Derivation:
     """Derive the equilibrium of SGD, for which coupled and decoupled decay are the same."""
     return linear_optimizer(SGD, "coupled", name="optimizer-sgd")
 

@@ -86,6 +86,35 @@ def autocovariances(
 ) -> tuple[Any, Any, tuple[Any, ...]]:
     """Return r_0, r_1 of white noise of power 1 behind the filter, and the numerator of S (see `spectral_part`).
 
+    Parameters
+    ----------
+    numerator, denominator : sequence of sympy.Expr
+        Coefficients of T = numerator / denominator, of rising powers of B, rational in `symbols`.
+    symbols : sequence of sympy.Symbol
+        All symbols in the coefficients.
+
+    Returns
+    -------
+    r_0, r_1 : sympy.Expr
+        Autocovariances at lags 0 and 1, factored.
+    numerator : tuple of sympy.Expr
+        That of S, of rising powers of B.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no stationary second moment.
+
+    Notes
+    -----
+    r_0 = 2 S(0) and r_1 = S'(0), where sum_k r_k B^k = T(B) T(1/B) = S(B) + S(1/B).
+
+    References
+    ----------
+    Our own derivation; Åström, Jury and Agniel evaluate the same contour integral by recursion.
+
+    Examples
+    --------
     >>> a = sp.Symbol("a")
     >>> autocovariances([1], [1, -a], [a])[:2]
     (1/((1 - a)*(a + 1)), a/((1 - a)*(a + 1)))
@@ -99,8 +128,28 @@ def autocovariances(
 def leading_terms(expression: Any, small: Any) -> tuple[Any, Any]:
     """Return the leading term of a rational function in `small`, and the coefficient of its relative first correction.
 
-    The function is leading * (1 + correction * small + ...).
+    Parameters
+    ----------
+    expression : sympy.Expr
+        Rational in `small`.
+    small : sympy.Symbol
+        What is small.
 
+    Returns
+    -------
+    leading, correction : sympy.Expr
+        The function is leading * (1 + correction * small + ...).
+
+    Notes
+    -----
+    From the two lowest powers in numerator and denominator; their ratio needs no series.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
     >>> eps = sp.Symbol("eps")
     >>> leading_terms(1 / (eps * (2 - eps)), eps)
     (1/(2*eps), 1/2)
@@ -126,10 +175,18 @@ def schur_conditions(coefficients: Sequence[Any], symbols: Sequence[Any]) -> lis
     symbols : sequence of sympy.Symbol
         All symbols in the coefficients.
 
+    Returns
+    -------
+    list of sympy.Expr
+
     Notes
     -----
     Schur's and Cohn's recursion, down to the three conditions of Jury for a quadratic. Factors that are positive by
     their symbols' assumptions are left out, and so are conditions that then hold by themselves.
+
+    References
+    ----------
+    The criteria are Schur's, Cohn's and Jury's; the derivations compare them with the roots.
 
     Examples
     --------

@@ -31,7 +31,34 @@ _drift, _diffusion = _BY_NAME["drift"], _BY_NAME["diffusion"]
 
 
 def flux_of(density: Any, drift: Any, diffusion: Any, state: Any) -> Any:
-    """Return the flux of the general derivation for a given density, drift and diffusion."""
+    """Return the flux of probability of dx = b dt + s dB, for a given density, drift and diffusion.
+
+    Parameters
+    ----------
+    density, drift, diffusion : sympy.Expr
+        p, b and s as functions of the state.
+    state : sympy.Symbol
+        Their variable.
+
+    Returns
+    -------
+    sympy.Expr, per time
+
+    Notes
+    -----
+    J = b p - (s^2 p)' / 2, read from the derivation ``fokker-planck-stationary``. A stationary density without flux
+    through the ends has J = 0 everywhere.
+
+    References
+    ----------
+    risken1989
+
+    Examples
+    --------
+    >>> x = sp.Symbol("x", real=True)
+    >>> sp.simplify(flux_of(sp.exp(-(x**2)), -x, sp.S.One, x))  # Ornstein and Uhlenbeck's process at rest
+    0
+    """
     general = derive("fokker-planck-stationary").step("flux").expression.rhs
     x = _BY_NAME["state"]
     functions = {"drift": drift, "diffusion": diffusion, "density": density}

@@ -15,7 +15,19 @@ from .registry import derivation
 from .steps import Step
 from .validity import STABLE, exactly_where
 
-__all__ = ["arcsine_law", "green_kubo"]
+__all__ = [
+    "BARE",
+    "CORRELATION_SLOPE",
+    "CORRELATION_SUM",
+    "CORRELATION_TIME",
+    "GAUSSIAN",
+    "GREEN_KUBO",
+    "MANY_WEIGHTS",
+    "NORM_SQUARED_LEADING",
+    "ONE_MINUS_COSINE",
+    "SUMMED_LAG",
+    "UPDATE_POWER",
+]  # derivations are reached by name: theory.derive(name)
 
 _lr, _weight_decay = symbols_of("lr weight_decay")
 _stationary, _angle = symbols_of("norm_squared_stationary angular_update")
@@ -47,7 +59,7 @@ MANY_WEIGHTS = "There are many weights, so that angles are close to their mean."
 
 
 @derivation("green-kubo")
-def green_kubo() -> Derivation:
+def _green_kubo() -> Derivation:
     """Derive squared norm and rotation of weights under decoupled decay from the autocorrelation of the updates."""
     weight, update, rho = (sp.Function(name) for name in ("weight", "update", "autocorrelation"))
     total = sp.Function("weighted_sum")
@@ -235,7 +247,7 @@ def green_kubo() -> Derivation:
 
 
 @derivation("arcsine-law")
-def arcsine_law() -> Derivation:
+def _arcsine_law() -> Derivation:
     """Derive how the signs of two correlated Gaussian numbers are correlated."""
     rho = quantity("rho", r"\rho", "ρ", "1", "correlation of two Gaussian numbers", real=True)
     between = quantity("between", r"\varphi", "φ", "rad", "angle between two directions", positive=True)

@@ -23,7 +23,7 @@ from .registry import by_derivation, derivation
 from .steps import Step
 from .validity import STABLE
 
-__all__ = ["muon"]
+__all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
 _lr, _weight_decay, _angle = symbols_of("lr weight_decay angular_update")
 _EPS = _lr * _weight_decay
@@ -31,7 +31,7 @@ _power, _time = UPDATE_POWER.symbol, CORRELATION_TIME.symbol
 
 
 @derivation("optimizer-muon")
-def muon() -> Derivation:
+def _muon() -> Derivation:
     """Derive the equilibrium of Muon, and how much polar factors of large correlated square matrices overlap."""
     index = quantity("index", "j", "j", "1", "number of an odd polynomial, from 0", nonnegative=True, integer=True)
     coefficient = quantity("coefficient", "s_{j}", "s_j", "1", "component of the polar factor along it", real=True)

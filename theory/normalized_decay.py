@@ -22,12 +22,30 @@ _SMALL = 1e-5  # below it the series of sign_size is exact to its square
 def adam_size(s: ArrayLike, beta1: ArrayLike, beta2: ArrayLike) -> FloatArray:
     """Return (weight_decay / sigma)^2 E w^2 of Adam with L2.
 
+    Parameters
+    ----------
+    s : array_like, dimensionless
+        lr * weight_decay over the standard deviation sigma of the weight's gradient, above 0.
+    beta1, beta2 : array_like, dimensionless
+        Adam's coefficients; all broadcast.
+
+    Returns
+    -------
+    ndarray of float64, dimensionless
+
     Notes
     -----
-    With a second moment that has averaged out, Adam is a filter with learning rate lr / sqrt(sigma^2 +
-    weight_decay^2 E w^2); the exact equilibrium of that filter gives a cubic for the size y,
-    2 (1 + beta1) y sqrt(1 + y) = s (1 + beta1 + (1 - beta1) y). The fluctuation of the second moment multiplies it by
-    `second_moment_correction` / `adam_drift`, to leading order in s.
+    With a second moment that has averaged out, Adam is a filter with learning rate
+    lr / sqrt(sigma^2 + weight_decay^2 E w^2); the exact equilibrium of that filter gives a cubic for the size y,
+
+        2 (1 + beta1) y sqrt(1 + y) = s (1 + beta1 + (1 - beta1) y).
+
+    The fluctuation of the second moment multiplies it by `second_moment_correction` / `adam_drift`, to leading order
+    in s. Gradients are Gaussian white noise.
+
+    References
+    ----------
+    Our own derivation, ``optimizer-adam-coupled``.
 
     Examples
     --------
@@ -40,6 +58,17 @@ def adam_size(s: ArrayLike, beta1: ArrayLike, beta2: ArrayLike) -> FloatArray:
 
 def adam_turn(s: ArrayLike, beta1: ArrayLike, beta2: ArrayLike) -> FloatArray:
     """Return one minus the cosine between consecutive weights, of Adam with L2.
+
+    Parameters
+    ----------
+    s : array_like, dimensionless
+        lr * weight_decay over the standard deviation sigma of the weight's gradient, above 0.
+    beta1, beta2 : array_like, dimensionless
+        Adam's coefficients; all broadcast.
+
+    Returns
+    -------
+    ndarray of float64, dimensionless
 
     Notes
     -----
@@ -62,6 +91,17 @@ def adam_turn(s: ArrayLike, beta1: ArrayLike, beta2: ArrayLike) -> FloatArray:
 
 def adam_root(x: ArrayLike, beta1: ArrayLike, beta2: ArrayLike) -> FloatArray:
     """Return the s with s^4 = x adam_size(s), for scale-invariant weights.
+
+    Parameters
+    ----------
+    x : array_like, dimensionless
+        s^4 over the size at which the weights rest; above 0.
+    beta1, beta2 : array_like, dimensionless
+        Adam's coefficients; all broadcast.
+
+    Returns
+    -------
+    ndarray of float64, dimensionless
 
     Notes
     -----
@@ -110,11 +150,24 @@ def _inverse(y: FloatArray, beta1: FloatArray) -> tuple[FloatArray, FloatArray]:
 def sign_size(s: ArrayLike) -> FloatArray:
     """Return (weight_decay / sigma)^2 E w^2 of sign descent with L2, for Gaussian gradients.
 
+    Parameters
+    ----------
+    s : array_like, dimensionless
+        lr * weight_decay over the standard deviation sigma of the weight's gradient, above 0.
+
+    Returns
+    -------
+    ndarray of float64, dimensionless
+
     Notes
     -----
     The weight walks on a lattice of spacing lr, up with probability Phi(-x) and down with Phi(x) at
     x = weight_decay * w / sigma. Detailed balance between neighbours gives its stationary law. A lattice that does not
     contain 0 gives the same up to exp(-12 / s).
+
+    References
+    ----------
+    Our own derivation, ``optimizer-sign-coupled``.
 
     Examples
     --------
@@ -141,6 +194,15 @@ def _lattice_size(s: float) -> float:
 
 def sign_root(x: ArrayLike) -> FloatArray:
     """Return the s with s^4 = x sign_size(s), for scale-invariant weights.
+
+    Parameters
+    ----------
+    x : array_like, dimensionless
+        s^4 over the size at which the weights rest; above 0.
+
+    Returns
+    -------
+    ndarray of float64, dimensionless
 
     Notes
     -----

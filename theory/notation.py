@@ -15,7 +15,7 @@ import sympy as sp
 
 from ..errors import InvalidInput, check_choice
 
-__all__ = ["GLOSSARY", "Quantity", "glossary_markdown", "quantity", "symbols_of"]
+__all__ = ["GLOSSARY", "Quantity", "glossary_markdown", "quantities_named", "quantity", "symbols_of"]
 
 
 @dataclass(frozen=True)
@@ -310,7 +310,34 @@ def symbols_of(names: str) -> tuple[Any, ...]:
 
 
 def quantities_named(names: Iterable[str], own: Iterable[Quantity] = ()) -> dict[str, Quantity]:
-    """Return name -> quantity for the names that `own` or else the glossary has, in the order of glossary and `own`."""
+    """Return name -> quantity for the names that `own` or else the glossary has.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Names of arguments.
+    own : iterable of Quantity, optional
+        Quantities that come before the glossary's of the same name.
+
+    Returns
+    -------
+    dict of str to Quantity
+
+    Notes
+    -----
+    In the order of the glossary, those of `own` last.
+
+    References
+    ----------
+    The glossary.
+
+    Examples
+    --------
+    >>> [(name, line.text) for name, line in quantities_named(["weight_decay", "lr"]).items()]
+    [('lr', 'η'), ('weight_decay', 'λ')]
+    >>> len(quantities_named(["lr", "not in it"]))
+    1
+    """
     known = {line.name: line for line in GLOSSARY} | {line.name: line for line in own}
     wanted = set(names)
     return {name: line for name, line in known.items() if name in wanted}

@@ -9,9 +9,10 @@ import sympy as sp
 
 from .derivation import Derivation
 from .notation import quantity, symbols_of
-from .proofs import by_putting_back, by_substitution, definition, equation, premise, proof, rational_points
+from .proofs import by_putting_back, by_substitution, definition, equation, premise, proof
 from .registry import derivation
 from .steps import Step
+from .vanishing import rational_points
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 

@@ -9,10 +9,11 @@ import sympy as sp
 
 from .derivation import Derivation
 from .notation import quantity, symbols_of
-from .proofs import by_putting_back, by_summation, definition, difference, equation, premise, proof, vanishes
+from .proofs import by_putting_back, by_summation, definition, difference, equation, premise, proof
 from .registry import by_derivation, derivation, derive
 from .steps import Step
 from .validity import KEEPS_PART
+from .vanishing import vanishes
 
 __all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 

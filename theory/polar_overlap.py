@@ -35,6 +35,10 @@ def overlap_coefficients(aspect: float, n_terms: int) -> FloatArray:
     n_terms : int
         How many.
 
+    Returns
+    -------
+    (n_terms,) ndarray of float64, dimensionless
+
     Notes
     -----
     The polar factor is an odd function of the matrix. In the limit of large matrices, odd polynomials that are
@@ -46,6 +50,10 @@ def overlap_coefficients(aspect: float, n_terms: int) -> FloatArray:
         s_j = (2/pi) integral of sin((j+1) phi) sin(phi) / sqrt(1 + aspect + 2 sqrt(aspect) cos(phi)), phi from 0 to pi.
 
     For square matrices s_j = (4/pi) (-1)^j (2j+2) / ((2j+1)(2j+3)), and s_0^2 = (8/(3 pi))^2 is the slope at rho = 0.
+
+    References
+    ----------
+    Our own derivation, ``optimizer-muon``; ginibre1965 and edelman1989 for the matrices.
 
     Examples
     --------
@@ -72,6 +80,10 @@ def large_matrix_overlap(rho: ArrayLike, aspect: float) -> FloatArray:
         Correlation of the entries, from -1 to 1.
     aspect : float
         Smaller over larger side, 0 < aspect <= 1.
+
+    Returns
+    -------
+    ndarray of float64, dimensionless
 
     Notes
     -----
@@ -108,13 +120,22 @@ def polar_overlap(rho: ArrayLike, n_rows: int, n_columns: int) -> FloatArray:
 
     Returns
     -------
-    ndarray of float64
+    ndarray of float64, dimensionless
+
+    Raises
+    ------
+    InvalidInput
+        If a side is not a whole number of at least 1.
 
     Notes
     -----
     The law of large matrices plus what a fixed sample of pairs of matrices (the real Ginibre ensemble where they are
     square) shows beyond it, interpolated by sines of 2 k phi with rho = sin(phi). Beyond a smaller side of 32 the
     sample is one of side 32 and the same aspect, and what it shows is scaled down by the inverse of the side.
+
+    References
+    ----------
+    Our own derivation; ginibre1965 and edelman1989 for the matrices.
 
     Examples
     --------

@@ -19,10 +19,28 @@ _SMALL = sp.Rational(1, 8)
 def positive_factors(expression: Any) -> Any:
     """Return a product, with every factor that is a sum turned so that it is positive where all symbols are small.
 
-    The sums are ordered by powers of lr*weight_decay. Nothing else changes; the value is the same.
+    Parameters
+    ----------
+    expression : sympy.Expr
+        Rational, or a root or function of such.
 
+    Returns
+    -------
+    sympy.Expr
+
+    Notes
+    -----
+    The value stays: an odd number of turned factors gives the product a minus sign. The sums are ordered by powers of
+    lr*weight_decay.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
     >>> momentum = sp.Symbol("momentum", positive=True)
-    >>> positive_factors((momentum - 1) / (_lr * _weight_decay * (1 + momentum) - _lr * _weight_decay**2 * _lr - 2))
+    >>> positive_factors((momentum - 1) / (_lr * _weight_decay * (1 + momentum) - (_lr * _weight_decay) ** 2 - 2))
     (1 - momentum)/(lr**2*weight_decay**2 - lr*weight_decay*(momentum + 1) + 2)
     """
     if not expression.args or not expression.has(sp.Add):

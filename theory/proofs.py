@@ -3,6 +3,7 @@
 A residual is computed from the step's own expression and from the steps before it, premises included; nothing in it is
 remembered from when the derivation was written. Change any formula and a residual stops vanishing.
 
+>>> from weightdecay.theory.vanishing import vanishes
 >>> x, area, growth = (sp.Symbol(name, positive=True) for name in ("x", "area", "growth"))
 >>> slope = by_differentiation("square", x)
 >>> earlier = {"square": equation(area, x**2)}
@@ -20,6 +21,8 @@ from typing import Any
 
 import sympy as sp
 
+from .vanishing import rational_points
+
 __all__ = [
     "Proof",
     "by_differentiation",
@@ -36,8 +39,6 @@ __all__ = [
     "equation",
     "premise",
     "proof",
-    "rational_points",
-    "vanishes",
 ]
 
 Residual = Callable[[Any, Mapping[str, Any]], Iterable[Any]]
@@ -107,18 +108,73 @@ def proof(how: str, residual: Residual) -> Proof:
 
 
 def premise() -> Proof:
-    """Return the mark of a premise: nothing to prove, but later residuals are computed from it."""
+    """Return the mark of a premise: nothing to prove, but later residuals are computed from it.
+
+    Returns
+    -------
+    Proof
+
+    Notes
+    -----
+    What a derivation takes for granted; its assumptions say the same in words.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
+    >>> premise().how, len(premise().residual(sp.true, {}))
+    ('premise', 0)
+    """
     return Proof("premise", lambda _expression, _earlier: ())
 
 
 def definition() -> Proof:
-    """Return the mark of a definition: it gives something a name, and later residuals are computed from it."""
+    """Return the mark of a definition: it gives something a name, and later residuals are computed from it.
+
+    Returns
+    -------
+    Proof
+
+    Notes
+    -----
+    A definition cannot be wrong, only unused.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
+    >>> definition().how, len(definition().residual(sp.true, {}))
+    ('definition', 0)
+    """
     return Proof("definition", lambda _expression, _earlier: ())
 
 
 def difference(expression: Any) -> Any:
     """Return what has to vanish for an expression to hold: left side minus right side.
 
+    Parameters
+    ----------
+    expression : sympy.Basic
+        An equation, another relation, or an expression that is to vanish itself.
+
+    Returns
+    -------
+    sympy.Expr
+
+    Notes
+    -----
+    An expression that is no relation comes back as it is.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
     >>> x = sp.Symbol("x")
     >>> difference(sp.Eq(x, 2))
     x - 2
@@ -129,6 +185,25 @@ def difference(expression: Any) -> Any:
 def equation(left: Any, right: Any) -> Any:
     """Return left = right, with both sides as they are.
 
+    Parameters
+    ----------
+    left, right : sympy.Expr
+        The sides.
+
+    Returns
+    -------
+    sympy.Eq
+
+    Notes
+    -----
+    Unevaluated, so that an identity stays an equation and does not become true.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
     >>> x = sp.Symbol("x")
     >>> equation(x + x, 2)
     Eq(2*x, 2)
@@ -143,7 +218,31 @@ def _replaced(expression: Any, keys: Iterable[str], earlier: Mapping[str, Any]) 
 
 
 def by_substitution(*keys: str) -> Proof:
-    """Return a proof that both sides agree once the named steps, in order, are put in for their left sides."""
+    """Return a proof that both sides agree once the named steps, in order, are put in for their left sides.
+
+    Parameters
+    ----------
+    *keys : str
+        Keys of earlier steps.
+
+    Returns
+    -------
+    Proof
+
+    Notes
+    -----
+    The residual is left minus right, after the substitutions and with integrals and derivatives worked out.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
+    >>> x, y, z = sp.symbols("x y z")
+    >>> by_substitution("square").residual(equation(z * y, z * x**2 + 1), {"square": equation(y, x**2)})
+    (-1,)
+    """
 
     def residual(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
         return (_replaced(difference(expression), keys, earlier).doit(),)
@@ -154,8 +253,32 @@ def by_substitution(*keys: str) -> Proof:
 def by_summation(*keys: str) -> Proof:
     """Return a proof that sums over weights agree term by term.
 
-    The named steps come in two kinds. Those with an indexed left side (such as w'_i = ...) are put in; the others
-    define a sum (R = sum of w_i^2), whose term may stand for the name, since a sum is linear in its terms.
+    Parameters
+    ----------
+    *keys : str
+        Keys of earlier steps of two kinds. Those with an indexed left side (such as w'_i = ...) are put in; the others
+        define a sum (R = sum of w_i^2), whose term may stand for the name, since a sum is linear in its terms.
+
+    Returns
+    -------
+    Proof
+
+    Notes
+    -----
+    All sums have to run over one and the same range; then what is summed has to vanish for each entry.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
+    >>> w, i, count = sp.IndexedBase("w"), sp.Symbol("i", integer=True), sp.Symbol("count", integer=True)
+    >>> total = sp.Symbol("total")
+    >>> earlier = {"all": equation(total, sp.Sum(w[i] ** 2, (i, 1, count)))}
+    >>> four_times = equation(4 * total, sp.Sum((2 * w[i]) ** 2, (i, 1, count)))
+    >>> by_summation("all").residual(four_times, earlier)
+    (0,)
     """
 
     def residual(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -184,8 +307,33 @@ def by_summation(*keys: str) -> Proof:
 def by_putting_back(key: str, *more: str, fixed: Mapping[Any, Any] | None = None) -> Proof:
     """Return a proof that a solution (left side: the unknown) fulfils the named equation.
 
-    `more` names steps put in afterwards. `fixed` maps further unknowns of the equation to what they equal at the
-    solution, such as {R_next: R} for the fixed point of a recursion.
+    Parameters
+    ----------
+    key : str
+        Key of the step that has the equation.
+    *more : str
+        Keys of steps put in afterwards.
+    fixed : mapping of sympy.Expr to sympy.Expr, optional
+        Further unknowns of the equation and what they equal at the solution, such as {R_next: R} for the fixed point of
+        a recursion.
+
+    Returns
+    -------
+    Proof
+
+    Notes
+    -----
+    That it is the only solution is not shown; where it matters, the derivation says so.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
+    >>> x, y = sp.symbols("x y", positive=True)
+    >>> by_putting_back("root").residual(equation(y, 2 * x), {"root": equation(y**2, 4 * x**2)})
+    (0,)
     """
 
     def residual(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -197,7 +345,35 @@ def by_putting_back(key: str, *more: str, fixed: Mapping[Any, Any] | None = None
 
 
 def by_differentiation(key: str, variable: Any, *more: str) -> Proof:
-    """Return a proof that the right side is the derivative of the named step's right side."""
+    """Return a proof that the right side is the derivative of the named step's right side.
+
+    Parameters
+    ----------
+    key : str
+        Key of the step that is differentiated.
+    variable : sympy.Symbol
+        With respect to what.
+    *more : str
+        Keys of steps put in afterwards.
+
+    Returns
+    -------
+    Proof
+
+    Notes
+    -----
+    The left side only names the derivative.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
+    >>> x, y, z = sp.symbols("x y z")
+    >>> by_differentiation("square", x).residual(equation(z, 2 * x), {"square": equation(y, x**2)})
+    (0,)
+    """
 
     def residual(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
         return (_replaced(sp.diff(earlier[key].rhs, variable) - expression.rhs, more, earlier),)
@@ -206,7 +382,38 @@ def by_differentiation(key: str, variable: Any, *more: str) -> Proof:
 
 
 def by_recursion(key: str, counter: Any, start: Any, *more: str) -> Proof:
-    """Return a proof that a closed form (left: a function of the counter) obeys a recursion and begins at `start`."""
+    """Return a proof that a closed form (left: a function of the counter) obeys a recursion and begins at `start`.
+
+    Parameters
+    ----------
+    key : str
+        Key of the step that has the recursion.
+    counter : sympy.Symbol
+        Number of the step, from 0.
+    start : sympy.Expr
+        The value at 0.
+    *more : str
+        Keys of steps put in afterwards.
+
+    Returns
+    -------
+    Proof
+
+    Notes
+    -----
+    Two residuals: the recursion with the closed form in it, and the value at 0 less the start. That is induction.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
+    >>> k, f = sp.Symbol("k", integer=True), sp.Function("f")
+    >>> doubling = {"twice": equation(f(k + 1), 2 * f(k))}
+    >>> by_recursion("twice", k, 3).residual(equation(f(k), 3 * 2**k), doubling)
+    (0, 0)
+    """
 
     def residual(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
         def closed(at: Any) -> Any:
@@ -221,7 +428,32 @@ def by_recursion(key: str, counter: Any, start: Any, *more: str) -> Proof:
 def by_growth(variable: Any, start: Any = 0, small: Mapping[Any, Any] | None = None) -> Proof:
     """Return a proof of left <= right: equal at `start`, and the difference grows with the (positive) variable.
 
-    `small` writes symbols as functions of the variable, so that the sign of the derivative can be read off.
+    Parameters
+    ----------
+    variable : sympy.Symbol
+        What grows.
+    start : number, optional
+        Where both sides agree.
+    small : mapping of sympy.Symbol to sympy.Expr, optional
+        Symbols as functions of the variable, so that the sign of the derivative can be read off.
+
+    Returns
+    -------
+    Proof
+
+    Notes
+    -----
+    Two residuals: the limit of right minus left at the start, and whether SymPy knows that its slope is never negative.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
+    >>> x = sp.Symbol("x", positive=True)
+    >>> by_growth(x).residual(sp.Le(sp.log(1 + x), x, evaluate=False), {})
+    (0, True)
     """
 
     def residual(expression: Any, _earlier: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -235,7 +467,37 @@ def by_growth(variable: Any, start: Any = 0, small: Mapping[Any, Any] | None = N
 
 
 def by_limit(key: str, variable: Any, point: Any, direction: str = "+") -> Proof:
-    """Return a proof that the right side is the limit of the named step's right side."""
+    """Return a proof that the right side is the limit of the named step's right side.
+
+    Parameters
+    ----------
+    key : str
+        Key of the step whose limit is taken.
+    variable : sympy.Symbol
+        What goes to the point.
+    point : sympy.Expr
+        Where it goes.
+    direction : {"+", "-"}, optional
+        From above or from below.
+
+    Returns
+    -------
+    Proof
+
+    Notes
+    -----
+    SymPy's limit (Gruntz's algorithm) of the step's right side, less this right side.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
+    >>> x, y, z = sp.symbols("x y z", positive=True)
+    >>> by_limit("ratio", x, 0).residual(equation(z, 1), {"ratio": equation(y, sp.sin(x) / x)})
+    (0,)
+    """
 
     def residual(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
         return (sp.limit(earlier[key].rhs, variable, point, direction) - expression.rhs,)
@@ -246,7 +508,34 @@ def by_limit(key: str, variable: Any, point: Any, direction: str = "+") -> Proof
 def by_series(key: str, variable: Any, order: int, small: Mapping[Any, Any] | None = None) -> Proof:
     """Return a proof that the right side is the named step's right side up to (not including) variable**order.
 
-    `small` maps symbols to what they are in terms of `variable`, for products that are small together.
+    Parameters
+    ----------
+    key : str
+        Key of the step that is expanded.
+    variable : sympy.Symbol
+        What is small.
+    order : int
+        First power left out.
+    small : mapping of sympy.Symbol to sympy.Expr, optional
+        Symbols in terms of `variable`, for products that are small together.
+
+    Returns
+    -------
+    Proof
+
+    Notes
+    -----
+    Taylor's series about 0, less this right side.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
+    >>> x, y, z = sp.symbols("x y z", positive=True)
+    >>> by_series("inverse", x, 2).residual(equation(z, 1 - x), {"inverse": equation(y, 1 / (1 + x))})
+    (0,)
     """
 
     def residual(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -257,7 +546,35 @@ def by_series(key: str, variable: Any, order: int, small: Mapping[Any, Any] | No
 
 
 def by_rational_points(*keys: str, count: int = 40, least: Mapping[Any, Any] | None = None) -> Proof:
-    """Return a proof by exact evaluation at many rational points, for what SymPy cannot simplify."""
+    """Return a proof by exact evaluation at many rational points, for what SymPy cannot simplify.
+
+    Parameters
+    ----------
+    *keys : str
+        Keys of steps put in first.
+    count : int, optional
+        How many points.
+    least : mapping of sympy.Symbol to int, optional
+        Smallest value of integer symbols.
+
+    Returns
+    -------
+    Proof
+
+    Notes
+    -----
+    No rounding: a value that is not rational counts as a failure. The step says in exports how it was proven.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
+    >>> x = sp.Symbol("x", positive=True)
+    >>> by_rational_points(count=3).residual(equation((1 + x) ** 2, 1 + 2 * x + x**2), {})
+    (0, 0, 0)
+    """
 
     def residual(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
         left = _replaced(difference(expression), keys, earlier)
@@ -265,86 +582,3 @@ def by_rational_points(*keys: str, count: int = 40, least: Mapping[Any, Any] | N
         return tuple(value if value.is_Rational else sp.false for value in values)
 
     return Proof(f"holds exactly at {count} rational points", residual)
-
-
-def rational_points(symbols: Iterable[Any], count: int, least: Mapping[Any, Any] | None = None) -> list[dict[Any, Any]]:
-    """Return points with small rational coordinates, the same at every call, inside the symbols' assumptions.
-
-    Positive symbols get values between 0 and 1, integers between 2 and 9 (or from their `least`), others any sign.
-
-    >>> rational_points([sp.Symbol("x", positive=True)], 2)
-    [{x: 30/83}, {x: 80/83}]
-    """
-    points = []
-    ordered = sorted(symbols, key=lambda symbol: str(symbol.name))
-    for row in range(count):
-        point = {}
-        for column, symbol in enumerate(ordered):
-            draw = (30 + 50 * row + 37 * column + 11 * row * column) % 83
-            if symbol.is_integer:  # from 2, or from where the proof says
-                point[symbol] = sp.Integer((least or {}).get(symbol, 2) + draw % 8)
-            else:
-                value = sp.Rational(draw or 41, 83)
-                point[symbol] = value if symbol.is_nonnegative else 2 * value - 1
-        points.append(point)
-    return points
-
-
-def vanishes(residual: Any) -> bool:
-    """Tell whether a residual is zero identically, or a relation true.
-
-    An expression that is clearly not zero at two points is refused at once; what is left has to become 0 under
-    `expand`, `cancel` or, as the last resort, `simplify`.
-
-    >>> x = sp.Symbol("x", positive=True)
-    >>> vanishes((x + 1) ** 2 - x**2 - 2 * x - 1), vanishes(x - 1)
-    (True, False)
-    """
-    if isinstance(residual, (bool, sp.logic.boolalg.Boolean)):
-        return bool(residual == True)  # noqa: E712  # an undecided relation is not true
-    if isinstance(residual, sp.MatrixBase):
-        return all(vanishes(entry) for entry in residual)
-    if residual == 0:
-        return True
-    if residual.is_number:
-        number = residual.evalf(30)
-        if not number.is_finite or abs(number) > 1e-20:
-            return False
-    elif _differs_numerically(residual):
-        return False
-    for simpler in (sp.expand, lambda part: sp.cancel(sp.together(part)), _as_exponentials):
-        residual = simpler(residual)
-        if residual == 0:
-            return True
-    return not _differs_numerically(_named_apart(residual)) and bool(sp.simplify(residual) == 0)
-
-
-def _named_apart(expression: Any) -> Any:
-    """Return the expression with function values and indexed symbols as symbols, if nothing acts on them."""
-    if expression.atoms(sp.Sum, sp.Integral, sp.Derivative, sp.Subs):
-        return expression
-    parts = expression.atoms(sp.core.function.AppliedUndef, sp.Indexed)
-    return expression.xreplace(
-        {part: sp.Dummy(f"part_{k}", real=True) for k, part in enumerate(sorted(parts, key=str))}
-    )
-
-
-def _as_exponentials(expression: Any) -> Any:
-    """Write every power with a symbolic exponent as an exponential, so that a^x and exp(x log a) are seen to agree."""
-    powers = expression.replace(
-        lambda part: part.is_Pow and not part.exp.is_number and part.base != sp.E,
-        lambda part: sp.exp(sp.expand(sp.cancel(part.exp) * sp.expand_log(sp.log(part.base)))),
-    )
-    powers = powers.replace(sp.exp, lambda argument: sp.exp(sp.expand(argument)))
-    return sp.expand(sp.powsimp(sp.expand_log(powers.expand(power_exp=False))), power_exp=False)
-
-
-def _differs_numerically(expression: Any) -> bool:
-    whole = (sp.core.function.AppliedUndef, sp.Sum, sp.Integral, sp.Derivative, sp.Subs, sp.Indexed)
-    if not expression.is_commutative or expression.atoms(*whole):
-        return False
-    for point in rational_points(expression.free_symbols, 2):
-        value = expression.evalf(30, subs=point)
-        if value.is_number and value.is_finite and abs(value) > 1e-12:
-            return True
-    return False

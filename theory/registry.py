@@ -145,7 +145,33 @@ def names() -> tuple[str, ...]:
 def by_derivation(name: str, result: str, *keys: str, put_in: Mapping[Any, Any] | None = None) -> Proof:
     """Return a proof that the right side is a result of another derivation.
 
-    `put_in` maps that result's symbols to others; then the named earlier steps are put in for their left sides.
+    Parameters
+    ----------
+    name, result : str
+        The derivation and its result.
+    *keys : str
+        Keys of earlier steps, put in for their left sides.
+    put_in : mapping of sympy.Expr to sympy.Expr, optional
+        The result's symbols and what stands for them here.
+
+    Returns
+    -------
+    Proof
+
+    Notes
+    -----
+    The other derivation proves its result itself; `check` of this one compares the formulas.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
+    >>> import sympy as sp
+    >>> floor = derive("number-format-floor").step("floor").expression
+    >>> by_derivation("number-format-floor", "decay_floor").residual(floor, {})
+    (0,)
     """
 
     def residual(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:

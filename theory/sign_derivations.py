@@ -16,7 +16,7 @@ from .steps import Step
 from .unequal_gradients import UNEQUAL, UNEQUAL_SIZES, unequal_steps
 from .validity import STABLE
 
-__all__ = ["sign_coupled", "sign_decoupled"]
+__all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
 _lr, _weight_decay, _n_weights, _gradient_power, _unit_power = symbols_of(
     "lr weight_decay n_weights gradient_power unit_gradient_power"
@@ -27,7 +27,7 @@ _power, _sum, _turn = UPDATE_POWER.symbol, CORRELATION_SUM.symbol, ONE_MINUS_COS
 
 
 @derivation("optimizer-sign-decoupled")
-def sign_decoupled() -> Derivation:
+def _sign_decoupled() -> Derivation:
     """Derive the equilibrium of sign descent with decoupled decay, which needs only the signs of the gradients."""
     steps = (
         Step(
@@ -79,7 +79,7 @@ def sign_decoupled() -> Derivation:
 
 
 @derivation("optimizer-sign-coupled")
-def sign_coupled() -> Derivation:
+def _sign_coupled() -> Derivation:
     """Derive the equilibrium of sign descent with L2 regularization, with its first correction."""
     w = quantity("weight", "w", "w", "weight", "a weight", real=True)
     std = quantity(

@@ -28,7 +28,7 @@ from .registry import by_derivation, derivation, derive
 from .steps import Step
 from .validity import STABLE, forgets
 
-__all__ = ["lion", "signum"]
+__all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 
 _lr, _weight_decay, _n_weights = symbols_of("lr weight_decay n_weights")
 _stationary, _angle, _momentum = symbols_of("norm_squared_stationary angular_update momentum")
@@ -43,7 +43,7 @@ _k = LAG
 
 
 @derivation("optimizer-signum")
-def signum() -> Derivation:
+def _signum() -> Derivation:
     """Derive the equilibrium of Signum, the sign of momentum, with decoupled decay."""
     correlation = sp.Function("momentum_correlation")
     recall = quantity("momentum_correlation", r"\rho_{m}", "ρ_m", "1", "autocorrelation of the momentum", real=True)
@@ -78,7 +78,7 @@ def signum() -> Derivation:
 
 
 @derivation("optimizer-lion")
-def lion() -> Derivation:
+def _lion() -> Derivation:
     """Derive the equilibrium of Lion, the sign of a mean of gradient and momentum, with decoupled decay."""
     b1, b2 = BETA1.symbol, BETA2.symbol
     shift = quantity("B", "B", "B", "1", "backshift", real=True)

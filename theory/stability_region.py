@@ -13,7 +13,8 @@ from ..errors import InvalidInput
 from .evaluation import Condition
 from .notation import symbols_of
 from .positive_factors import positive_factors
-from .proofs import proof, rational_points
+from .proofs import proof
+from .vanishing import rational_points
 
 __all__ = ["EPS", "conditions", "follows"]
 
@@ -24,7 +25,40 @@ _lr, _weight_decay = symbols_of("lr weight_decay")
 
 
 def conditions(what: str, positive: list[Any], sentence: str) -> tuple[Condition, ...]:
-    """Return expressions > 0 as conditions, solved for lr*weight_decay where that is possible."""
+    """Return expressions > 0 as conditions, solved for lr*weight_decay where that is possible.
+
+    Parameters
+    ----------
+    what : str
+        What has no stable region, for the message.
+    positive : list of sympy.Expr
+        Expressions that have to be positive, with `EPS` for lr*weight_decay.
+    sentence : str
+        Why, as in `Condition`.
+
+    Returns
+    -------
+    tuple of Condition
+
+    Raises
+    ------
+    InvalidInput
+        If one of them cannot be met.
+
+    Notes
+    -----
+    An expression that is linear in lr*weight_decay, or else in its only symbol, is solved for that; another stays as it
+    is. Each condition is proven from the roots of filter and closed loop at points on either side of it.
+
+    References
+    ----------
+    Our own derivation; the criteria are Schur's, Cohn's and Jury's.
+
+    Examples
+    --------
+    >>> [condition.relation for condition in conditions("SGD", [2 - EPS], "beyond it weights grow")]
+    [lr*weight_decay < 2]
+    """
     region = [_solved(part, positive) for part in positive]
     if any(relation == sp.false for relation in region):
         raise InvalidInput(f"{what}: {sentence}")
@@ -98,7 +132,35 @@ _BY_ROOTS = proof(
 
 
 def follows(expression: Any, positive: list[Any]) -> bool:
-    """Tell whether expression > 0 at any decay per step above 0, since its coefficients are among the positive."""
+    """Tell whether expression > 0 at any decay per step above 0, since its coefficients are among the positive.
+
+    Parameters
+    ----------
+    expression : sympy.Expr
+        Polynomial in `EPS`.
+    positive : list of sympy.Expr
+        What is known to be positive.
+
+    Returns
+    -------
+    bool
+
+    Notes
+    -----
+    A polynomial in eps with positive coefficients has no positive root.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
+    >>> momentum = sp.Symbol("momentum", positive=True)
+    >>> [follows(1 - momentum + momentum * EPS, known) for known in ([1 - momentum], [])]
+    [True, False]
+    >>> len([1 - momentum])
+    1
+    """
     parts = sp.Poly(expression, EPS).coeffs()
     return expression.has(EPS) and all(part.is_positive or sp.expand(part) in positive for part in parts)
 

@@ -42,6 +42,21 @@ class CoupledLaw:
         ``root(x)`` solves s^4 = x size(s), which holds for scale-invariant weights.
     assumptions : tuple of str
         What the law assumes.
+
+    Notes
+    -----
+    A weight of size a s sigma^2 / weight_decay^2, to leading order in s, has squared norm a lr sigma / weight_decay:
+    larger gradients leave decay a smaller part of the normalized update.
+
+    References
+    ----------
+    Our own derivation, ``optimizer-adam-coupled`` and ``optimizer-sign-coupled``.
+
+    Examples
+    --------
+    >>> from weightdecay import theory
+    >>> theory.SIGN_SGD.coupled.size_terms[0].evalf(5)
+    0.62666
     """
 
     size: Callable[[Any], Any]

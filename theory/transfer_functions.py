@@ -20,6 +20,33 @@ _RESERVED = frozenset({"B", "lr", "weight_decay", "gradient_power", "n_weights",
 def checked_function(what: str, function: Any) -> tuple[Any, tuple[Any, ...]]:
     """Return a transfer function with exact numbers, and its symbols besides B by name; refuse what is none.
 
+    Parameters
+    ----------
+    what : str
+        What it is, for the message.
+    function : sympy.Expr or number
+        Rational in `B`.
+
+    Returns
+    -------
+    function : sympy.Expr
+    own : tuple of sympy.Symbol
+
+    Raises
+    ------
+    InvalidInput
+        If it is text, not real, or uses a symbol that would be taken for another or cannot be an argument.
+
+    Notes
+    -----
+    Floats become the rational numbers that they are written as, 0.1 for one: 1/10.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
     >>> checked_function("the transfer function", 1 / (1 - 0.5 * B))
     (1/(1 - B/2), ())
     """
@@ -57,6 +84,35 @@ def _check_symbols(what: str, own: tuple[Any, ...]) -> None:
 def coefficients_of(what: str, function: Any, own: tuple[Any, ...]) -> tuple[list[Any], list[Any]]:
     """Return the coefficients of numerator and denominator, of rising powers of B.
 
+    Parameters
+    ----------
+    what : str
+        What it is, for the message.
+    function : sympy.Expr
+        As `checked_function` returns it.
+    own : tuple of sympy.Symbol
+        Its symbols besides B.
+
+    Returns
+    -------
+    numerator, denominator : list of sympy.Expr
+        In lowest terms, up to a common factor.
+
+    Raises
+    ------
+    InvalidInput
+        If it is not rational in B and its symbols, or 0.
+
+    Notes
+    -----
+    H(B) = (n_0 + n_1 B + ...) / (d_0 + d_1 B + ...).
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
     >>> coefficients_of("the transfer function", 1 / (1 - B / 2), ())
     ([-2], [-2, 1])
     """

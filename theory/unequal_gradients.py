@@ -60,6 +60,25 @@ def unequal_steps(prefactor: Any, per_weight: Any, sigma: Any) -> tuple[Step, ..
         ``per_weight(earlier)`` returns that second moment to leading order, from the steps before.
     sigma : sympy.Symbol
         Standard deviation of that weight's gradient.
+
+    Returns
+    -------
+    tuple of three Step
+
+    Notes
+    -----
+    R = prefactor lr / weight_decay sum_i sigma_i; for a scale-invariant block, sigma_i = sigma~_i / sqrt(R), and
+    R^(3/2) = prefactor lr / weight_decay sum_i sigma~_i. Weights are balanced one by one.
+
+    References
+    ----------
+    Our own derivation; kosson2023 for the balance per weight.
+
+    Examples
+    --------
+    >>> sigma, half = sp.Symbol("gradient_std", positive=True), sp.Rational(1, 2)
+    >>> unequal_steps(half, lambda earlier: half * _lr * sigma / _weight_decay, sigma)[1].expression
+    Eq(norm_squared_unequal, gradient_std_total*lr/(2*weight_decay))
     """
     sigmas = sp.IndexedBase(sigma.name, positive=True)
     i = sp.Symbol("i", integer=True)

@@ -1,6 +1,6 @@
 """Prove conditions of validity: what a condition is for, as an expression that is positive exactly where it holds.
 
->>> from weightdecay.theory.proofs import vanishes
+>>> from weightdecay.theory.vanishing import vanishes
 >>> lr, weight_decay = symbols_of("lr weight_decay")
 >>> [vanishes(part) for relation in (lr * weight_decay < 1, lr * weight_decay < 2)
 ...  for part in KEEPS_PART.proof.residual(relation, {})]
@@ -45,6 +45,17 @@ def exactly_where(what: str, sign_carrier: Any | Callable[[Mapping[str, Any]], A
     -----
     The larger side of the condition less the smaller one, over the expression, has to be positive by what is assumed of
     its symbols. Where all of them are whole numbers, both are compared at all that lie between 0 and 11.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
+    >>> count = sp.Symbol("count", integer=True, positive=True)
+    >>> at_least = exactly_where("the count less 2", count - 2)
+    >>> [at_least.residual(relation, {}) for relation in (count > 2, count > 3)]
+    [(True,), (False,)]
     """
 
     def residual(relation: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -72,6 +83,27 @@ def _agree(relation: Any, carrier: Any, zero: bool) -> bool:
 def forgets(symbol: Any, sentence: str = "otherwise the average never forgets a gradient") -> Condition:
     """Return the condition that an average with this coefficient forgets: its powers have a finite sum.
 
+    Parameters
+    ----------
+    symbol : sympy.Symbol
+        The coefficient.
+    sentence : str, optional
+        Why the condition is needed.
+
+    Returns
+    -------
+    Condition
+
+    Notes
+    -----
+    sum over k of symbol^k = 1 / (1 - symbol) if and only if symbol < 1, for a coefficient that is not negative.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
     >>> momentum = sp.Symbol("momentum", positive=True)
     >>> forgets(momentum).relation
     momentum < 1
@@ -86,7 +118,30 @@ def forgets(symbol: Any, sentence: str = "otherwise the average never forgets a 
 
 
 def stays_bounded(factor: Any) -> Proof:
-    """Return a proof that a condition holds exactly where a state that a step multiplies by this factor dies out."""
+    """Return a proof that a condition holds exactly where a state that a step multiplies by this factor dies out.
+
+    Parameters
+    ----------
+    factor : sympy.Expr
+        What a step multiplies the state by.
+
+    Returns
+    -------
+    Proof
+
+    Notes
+    -----
+    x' = factor x dies out if and only if factor^2 < 1.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
+    >>> [stays_bounded(1 - _EPS).residual(_EPS < edge, {}) for edge in (1, 2)]
+    [(False,), (True,)]
+    """
     return exactly_where(
         f"1 less the square of {factor}, by which a step multiplies,".replace("**", "^"), 1 - factor**2
     )
