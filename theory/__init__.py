@@ -16,6 +16,7 @@ from . import (  # noqa: F401  # importing a module registers its derivations; u
     conservation_laws,
     conventions,
     filter_derivations,
+    filter_leading_order,
     fluctuation_dissipation,
     fokker_planck,
     gaussian_sgd,
