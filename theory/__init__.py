@@ -44,6 +44,7 @@ from . import (  # noqa: F401  # importing a module registers its derivations; u
     radial_equation,
     rate_drop,
     rescaling,
+    reshuffled_batches,
     saturation,
     scale_invariant,
     scale_invariant_noise,

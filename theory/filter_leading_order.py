@@ -145,8 +145,8 @@ def _coupling_steps(coupling: str, decayed: Any, fed: Any, answer: Any) -> tuple
         ),
         Step(
             key("variance"),
-            "The variance is the sum of the residues of T(B) T(1/B) / B inside the unit circle. That at the mirror image "
-            "of the pole grows beyond all others as decay goes to 0:",
+            "The variance is the sum of the residues of T(B) T(1/B) / B inside the unit circle. As decay goes to 0, "
+            "that at the mirrored pole grows beyond all others:",
             equation(named("variance"), variance),
             proof("weight decay times the residue, at weight decay 0", _residue(key("response"), key("pole"))),
         ),
