@@ -51,7 +51,12 @@ def _adam_coupled() -> Derivation:
     )
     rate = quantity("relaxation_rate", r"\kappa", "κ", "1 / step", "rate at which R returns", positive=True)
     scale_rate = quantity(
-        "relaxation_rate_scale", r"\tilde\kappa", "κ̃", "1 / step", "the same for a scale-invariant block", real=True
+        "relaxation_rate_scale",
+        r"\tilde\kappa",
+        "κ̃",
+        "1 / step",
+        "rate at which R returns, for a scale-invariant block",
+        real=True,
     )
     sigma, v, y, s = std.symbol, size.symbol, relative.symbol, step.symbol
     small = sp.Dummy("small", positive=True)

@@ -57,7 +57,7 @@ def _second_moment() -> Derivation:
     )
     root = quantity("inverse_root", "f", "f", "1", "(v v')^(−1/2), up to the second order", real=True)
     mean = quantity("mean_factor", r"\bar f", "f̄", "1", "E[g² (v v')^(−1/2)] to first order in δ", real=True)
-    factor = quantity("correction", "c_{u}", "c_u", "1", "the same for δ small against 1/i and 1/k", real=True)
+    factor = quantity("correction", "c_{u}", "c_u", "1", "correction for δ small against 1/i and 1/k", real=True)
     d, i, k, z, y = delta.symbol, age.symbol, lag.symbol, one.symbol, two.symbol
     scale = sp.Dummy("scale", positive=True)
     kept = sp.Function("kept")
@@ -141,7 +141,13 @@ def _everywhere(expression: Any, rule: Any) -> Any:
 def _adamw() -> Derivation:
     """Derive the equilibrium of AdamW: a moving average of normalized gradients, and the second-moment correction."""
     beta1, beta2 = BETA1.symbol, BETA2.symbol
-    total = quantity("second_moment_correction", "c_{u}", "c_u", "1", "sum of a weight's update autocovariances")
+    total = quantity(
+        "second_moment_correction",
+        "c_{u}",
+        "c_u",
+        "1",
+        "sum of the autocovariances of a weight's updates over all lags, as a function of (β1, β2)",
+    )
     covariance = quantity("adam_autocovariance", "R_{u}", "R_u", "1", "autocovariance of a weight's updates")
     quiet = quantity(
         "norm_squared_quiet", "R_{0}", "R_0", "weight²", "squared norm where the second moment is steady", real=True
@@ -258,7 +264,14 @@ def _rmsprop() -> Derivation:
     """Derive the equilibrium of RMSprop with decoupled decay."""
     smoothing = SMOOTHING.symbol
     first = quantity("update_power_first", "U_{1}^{2}", "U_1²", "1", "power of the update to first order in 1 − α")
-    power = quantity("adam_update_power", "p", "p", "1", "E[u²] of one weight, by (0, smoothing)", positive=True)
+    power = quantity(
+        "adam_update_power",
+        "p",
+        "p",
+        "1",
+        "E[u²] of the update of one weight, as a function of (momentum, smoothing)",
+        positive=True,
+    )
     steps = (
         Step(
             "power",

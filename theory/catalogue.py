@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .derivation import Derivation
+from .derivation import Derivation, names_in
 from .exports import formula
 from .registry import derive, names
 
@@ -15,6 +15,9 @@ HEAD = """# Derivations
 Every derivation of `weightdecay.theory`, with the equation it arrives at, what it assumes and where it comes from.
 `theory.derive(name)` returns one as an object; `.markdown()` shows its steps and how each is proven, `.check()` proves
 them again, and `.numeric(result, ...)` turns a result into numbers. The keys in brackets are those of citation.bib.
+
+Letters are explained below each table, with the names of arguments in brackets. Everywhere $w$ are weights, $g$ is the
+gradient of the loss without decay, of the mini-batch that makes the step, and a prime marks what is so after the step.
 
 This page is made from the derivations by `theory.derivations_markdown()`; a test compares the two.
 """
@@ -58,10 +61,14 @@ def _entry(claim: Derivation) -> str:
     lines += [f"- ${formula(part.relation, symbols)}$: {part.sentence}." for part in claim.conditions]
     lines += ["", "| result | of | formula |", "|---|---|---|"]
     for name, result in claim.results.items():
-        inside = formula(result, symbols).replace("|", r"\vert ")
+        inside = f"{symbols[name].latex} = {formula(result, symbols)}".replace("|", r"\vert ")
         lines.append(f"| `{name}` | {', '.join(claim.arguments(name))} | ${inside}$ |")
+    shown = [claim.equation, *claim.results.values(), *(part.relation for part in claim.conditions)]
+    names = set(claim.results).union(*map(names_in, shown))
+    letters = [f"${line.latex}$ {line.meaning} (`{name}`)" for name, line in symbols.items() if name in names]
+    lines += ["", f"Letters: {'; '.join(letters)}."]
     if claim.stability:
-        lines += ["", *(part.sentence for part in claim.stability)]
+        lines += ["", "Stability: " + " ".join(part.sentence for part in claim.stability)]
     lines += ["", "Sources: " + ", ".join(f"[{key}]" for key in claim.references), ""]
     return "\n".join(lines)
 

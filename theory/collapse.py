@@ -283,7 +283,7 @@ def _collapse_threshold_relu() -> Derivation:
         nonnegative=True,
     )
     largest = quantity(
-        "relu_signal_max", "\\tau", "τ", "loss / weight²", "its maximum over unit vectors", positive=True
+        "relu_signal_max", "\\tau", "τ", "loss / weight²", "maximum of that norm over unit vectors u", positive=True
     )
     rate = quantity(
         "growth_rate", "\\rho", "ρ", "loss / weight²", "growth rate of a unit along its best direction", real=True

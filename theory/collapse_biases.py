@@ -22,7 +22,7 @@ __all__: list[str] = []  # derivations are reached by name: theory.derive(name)
 def _collapse_threshold_biases() -> Derivation:
     """Derive that zero weights are stable for weight_decay > max_j |phi'(b_j)| sigma_max(E[(y - p0) x^T])."""
     inner = quantity("inner", "u", "u", "weight", "in-weight of a hidden unit along a direction of the inputs")
-    outer = quantity("outer", "v", "v", "weight", "out-weight of it along a direction of the outputs")
+    outer = quantity("outer", "v", "v", "weight", "out-weight of a hidden unit along a direction of the outputs")
     stretch = quantity("input", "z", "z", "1", "input along the direction")
     answer = quantity("residual", "e", "e", "loss", "label less output at zero weights, along the direction")
     mean_answer = quantity("residual_mean", "\\bar e", "ē", "loss", "its mean over the data")

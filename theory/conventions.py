@@ -69,7 +69,7 @@ _NEXT = quantity("weight_next", "w'", "w'", "weight", "the weight after the step
 _PENALTY = quantity(
     "penalty", "\\Omega", "Ω", "loss", "what is added to the loss, as far as one weight is in it", nonnegative=True
 )
-_SLOPE = quantity("penalty_gradient", "\\Omega'", "Ω'", "loss / weight", "its gradient", real=True)
+_SLOPE = quantity("penalty_gradient", "\\Omega'", "Ω'", "loss / weight", "gradient of the penalty", real=True)
 _PER_STEP = quantity("decay_per_step", "\\varepsilon", "ε", "1", "part of a weight that a step takes", positive=True)
 _PER_EPOCH = quantity(
     "factor_per_epoch",

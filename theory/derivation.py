@@ -21,7 +21,7 @@ from .evaluation import Condition, compiled, evaluate
 from .notation import Quantity, quantities_named
 from .steps import Stability, Step
 
-__all__ = ["Derivation"]
+__all__ = ["Derivation", "names_in"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +112,7 @@ class Derivation:
                 f"derivation {self.name!r} uses a step key twice, or the key 'conditions', which is taken: "
                 f"{', '.join(keys)}"
             )
-        unnamed = {name for expression in self._expressions() for name in _names_in(expression)} - self.symbols.keys()
+        unnamed = {name for expression in self._expressions() for name in names_in(expression)} - self.symbols.keys()
         if unnamed:
             raise errors.InvalidInput(
                 f"derivation {self.name!r} uses names that are neither in the glossary nor among its quantities: "
@@ -157,7 +157,7 @@ class Derivation:
         >>> derive("decay-floor").symbols["lr"].unit, len(derive("effective-learning-rate").symbols)
         ('weight² / loss', 12)
         """
-        found = {name for expression in self._expressions() for name in _names_in(expression)}
+        found = {name for expression in self._expressions() for name in names_in(expression)}
         return MappingProxyType(quantities_named(found, self.quantities))
 
     def step(self, key: str) -> Step:
@@ -466,8 +466,32 @@ class Derivation:
         return f"$\\displaystyle {exports.formula(self.equation, self.symbols)}$"
 
 
-def _names_in(expression: Any) -> set[str]:
-    """Return the names of symbols, indexed ones and functions in an expression, bound indices left out."""
+def names_in(expression: Any) -> set[str]:
+    """Return the names of symbols, indexed ones and functions in an expression, bound indices left out.
+
+    Parameters
+    ----------
+    expression : sympy.Basic
+        Any.
+
+    Returns
+    -------
+    set of str
+
+    Notes
+    -----
+    Bound are indices of sums, products and arrays, and variables of integrals.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
+    >>> w, k, n = sp.Function("w1"), sp.Symbol("k"), sp.Symbol("n1")
+    >>> sorted(names_in(sp.Sum(w(k), (k, 1, n))))
+    ['n1', 'w1']
+    """
     bound = {limits[0] for part in expression.atoms(sp.Sum, sp.Product, sp.Integral) for limits in part.limits}
     bound |= {index for part in expression.atoms(sp.Indexed) for index in part.indices}
     bound |= {part.args[3] for part in expression.atoms(sp.Limit)}  # the direction, which SymPy keeps as a symbol

@@ -51,7 +51,9 @@ _QUANTITIES = (
     quantity("filter_power", "S_{h}", "S_h", "1", "‖H‖², sum of squares of the impulse response", positive=True),
     quantity("increment_power", r"\Delta^{2}", "Δ²", "weight²", "mean square of a step, E‖w' − w‖²", positive=True),
     *_of_both("response", "T", "T", "1", "transfer function from gradients to weights, but for −ηB"),
-    *_of_both("increment_response", "D", "D", "1", "that of a step of the weights, without decay"),
+    *_of_both(
+        "increment_response", "D", "D", "1", "transfer function from gradients to steps of the weights, without decay"
+    ),
     *_of_both("slow_pole", "B", "B", "1", "pole of T closest to 1, to first order"),
     *_of_both("variance", "r", "r", "1", "variance of white noise of power 1 behind T, to leading order"),
     *_of_both("norm_squared", "R", "R", "weight²", "squared norm at rest"),
@@ -59,7 +61,13 @@ _QUANTITIES = (
     *_of_both("angular_update", r"\theta", "θ", "rad", "angle of a step"),
     *_of_both("norm_squared_scale", r"\tilde R", "R̃", "weight²", "squared norm of a scale-invariant block"),
     *_of_both("relaxation_rate", r"\kappa", "κ", "1 / step", "rate at which the squared norm returns"),
-    *_of_both("relaxation_rate_scale", r"\tilde\kappa", "κ̃", "1 / step", "the same for a scale-invariant block"),
+    *_of_both(
+        "relaxation_rate_scale",
+        r"\tilde\kappa",
+        "κ̃",
+        "1 / step",
+        "rate at which R returns, for a scale-invariant block",
+    ),
     quantity("k", "k", "k", "1", "number of steps", integer=True, nonnegative=True),
 )
 _OF = {line.name: line.symbol for line in _QUANTITIES}

@@ -24,7 +24,7 @@ _LINES = (
     quantity("flux", "J", "J", "1 / time", "probability that passes a point per time", real=True),
     quantity("log_slope", "(\\log p)'", "(log p)'", "1 / state", "slope of the logarithm of the density", real=True),
     quantity("lower", "x_{0}", "x_0", "any", "where the integral begins", real=True),
-    quantity("place", "y", "y", "any", "integration variable", real=True),
+    quantity("y", "y", "y", "any", "integration variable", real=True),
 )
 _BY_NAME = {line.name: line.symbol for line in _LINES}
 _drift, _diffusion = _BY_NAME["drift"], _BY_NAME["diffusion"]
@@ -70,7 +70,7 @@ def flux_of(density: Any, drift: Any, diffusion: Any, state: Any) -> Any:
 @derivation("fokker-planck-stationary")
 def _fokker_planck_stationary() -> Derivation:
     """Derive the stationary density (2 / s^2) exp(integral of 2 b / s^2) of dx = b dt + s dB."""
-    x, lower, place, slope = (_BY_NAME[name] for name in ("state", "lower", "place", "diffusion_slope"))
+    x, lower, place, slope = (_BY_NAME[name] for name in ("state", "lower", "y", "diffusion_slope"))
     b, s, p, flux = (sp.Function(name) for name in ("drift", "diffusion", "density", "flux"))
     exponent = sp.Integral(2 * b(place) / s(place) ** 2, (place, lower, x))
 

@@ -37,7 +37,22 @@ def lag_sums(name: str, autocorrelation: Any) -> Callable[[int, Any], Any]:
     Returns
     -------
     callable
-        Its result is a closed form if the autocorrelation is geometric, else a function that evaluates itself.
+        Of a moment, 0 or 1, and `left`, 0 < left <= 1. Its result is a closed form if the autocorrelation is geometric,
+        else a function that evaluates itself.
+
+    Raises
+    ------
+    InvalidInput
+        When evaluated, if the sum does not converge.
+
+    Notes
+    -----
+    With left = 1 - lr*weight_decay and moment 0 it is what Green's and Kubo's relation needs; moment 1 gives its first
+    correction. Of a geometric autocorrelation c r^(k-1) the sum is c / (1 - r left)^(1 + moment).
+
+    References
+    ----------
+    Our own derivation, ``green-kubo``.
 
     Examples
     --------

@@ -27,9 +27,16 @@ _SIZE = quantity(
 )
 _PENALTY = quantity("penalty", "\\Omega", "Ω", "loss", "what decay adds to the loss for this mode", positive=True)
 _SLOPE = quantity(
-    "penalty_slope", "\\Omega'", "Ω'", "loss", "its slope against the strength of the mode", positive=True
+    "penalty_slope", "\\Omega'", "Ω'", "loss", "slope of the penalty against the strength of the mode", positive=True
 )
-_BEND = quantity("penalty_bend", "\\Omega''", "Ω''", "loss", "its bend: negative beyond two layers", nonpositive=True)
+_BEND = quantity(
+    "penalty_bend",
+    "\\Omega''",
+    "Ω''",
+    "loss",
+    "second derivative of the penalty: negative beyond two layers",
+    nonpositive=True,
+)
 _STRETCH = quantity("stretch", "c", "c", "1", "factor from one layer to another, at a fixed product", positive=True)
 _SPLIT = quantity("penalty_split", "\\Omega_{c}", "Ω_c", "loss", "the penalty of layers so unequal", positive=True)
 

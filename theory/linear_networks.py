@@ -193,9 +193,9 @@ def _depth_transition() -> Derivation:
     letters = ("s_{c}", "\\sigma_{c}", "s_{t}", "\\sigma_{t}")
     told = (
         "weakest signal for which a non-zero mode exists",
-        "the mode there",
+        "strength of the mode there",
         "weakest signal for which a non-zero mode has the lower loss",
-        "the mode there",
+        "strength of the mode there",
     )
     marks = [
         quantity(
@@ -205,7 +205,7 @@ def _depth_transition() -> Derivation:
     ]
     s_fold, m_fold, s_jump, m_jump = (mark.symbol for mark in marks)
     loss = quantity("loss", "F", "F", "loss", "regularized loss of the mode", real=True)
-    at_zero = quantity("loss_at_zero", "F_{0}", "F_0", "loss", "the same with all weights zero", positive=True)
+    at_zero = quantity("loss_at_zero", "F_{0}", "F_0", "loss", "loss with all weights zero", positive=True)
     factor = quantity("layer_factor", "a", "a", "weight", "weight of the mode in each layer", nonnegative=True)
     beyond = quantity(
         "hidden_beyond_one",

@@ -35,7 +35,9 @@ def _heavy_ball_measured_power() -> Derivation:
     unit = "(loss/weight)²"
     norm_before = quantity("norm_squared_before", "R_{-}", "R_-", "weight²", "squared norm a step ago", positive=True)
     power = quantity("buffer_power", "V^{2}", "V²", unit, "squared norm of the buffer", nonnegative=True)
-    power_next = quantity("buffer_power_next", "V'^{2}", "V'²", unit, "the same for the new buffer", nonnegative=True)
+    power_next = quantity(
+        "buffer_power_next", "V'^{2}", "V'²", unit, "squared norm of the new buffer", nonnegative=True
+    )
     overlap = quantity("overlap", "B", "B", "loss", "⟨w, v⟩: weights with the buffer that brought them here")
     inner = quantity("inner_product", "C", "C", "weight²", "⟨w, w'⟩ of consecutive weights")
     measured = quantity("measured_power", "h", "h", unit, "‖g‖² + 2μ⟨v, g⟩ with the buffer before the step")

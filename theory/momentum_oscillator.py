@@ -44,9 +44,23 @@ _LINES = (
     quantity("velocity", "\\dot w", "dw/dt", "loss / weight", "velocity of a weight", real=True),
     quantity("acceleration", "\\ddot w", "d²w/dt²", "loss / weight / time", "acceleration of a weight", real=True),
     quantity("charge_rate", "\\dot Q", "dQ/dt", "weight^d / time", "rate of change of the charge", real=True),
-    quantity("charge_acceleration", "\\ddot Q", "d²Q/dt²", "weight^d / time²", "its rate of change", real=True),
+    quantity(
+        "charge_acceleration",
+        "\\ddot Q",
+        "d²Q/dt²",
+        "weight^d / time²",
+        "rate of change of the charge's rate of change",
+        real=True,
+    ),
     quantity("charge_start", "Q_{0}", "Q_0", "weight^d", "the charge at the start", real=True),
-    quantity("charge_rate_start", "\\dot Q_{0}", "dQ_0/dt", "weight^d / time", "its rate at the start", real=True),
+    quantity(
+        "charge_rate_start",
+        "\\dot Q_{0}",
+        "dQ_0/dt",
+        "weight^d / time",
+        "rate of change of the charge at the start",
+        real=True,
+    ),
     quantity("detuning", "\\Omega", "Ω", "1 / time", "√|γ² − ω²|", positive=True),
     quantity("charge_stationary", "Q_{*}", "Q_*", "weight^d", "charge at rest under a constant drive", real=True),
     quantity("charge_overdamped", "Q_{o}", "Q_o", "weight^d", "charge, creeping (γ > ω)", real=True),
@@ -55,7 +69,14 @@ _LINES = (
     quantity(
         "border_ratio", "\\rho", "ρ", "1", "border of the oscillator over that of the exact recursion", positive=True
     ),
-    quantity("border_ratio_limit", "\\rho_{1}", "ρ_1", "1", "the same for momentum to 1", positive=True),
+    quantity(
+        "border_ratio_limit",
+        "\\rho_{1}",
+        "ρ_1",
+        "1",
+        "border of the oscillator over that of the exact recursion, for momentum to 1",
+        positive=True,
+    ),
 )
 _BY_NAME = {line.name: line.symbol for line in _LINES}
 _charge, _critical = _BY_NAME["charge"], _BY_NAME["critical_decay_per_step"]

@@ -34,13 +34,15 @@ _power, _time = UPDATE_POWER.symbol, CORRELATION_TIME.symbol
 def _muon() -> Derivation:
     """Derive the equilibrium of Muon, and how much polar factors of large correlated square matrices overlap."""
     index = quantity("index", "j", "j", "1", "number of an odd polynomial, from 0", nonnegative=True, integer=True)
-    coefficient = quantity("coefficient", "s_{j}", "s_j", "1", "component of the polar factor along it", real=True)
+    coefficient = quantity(
+        "coefficient", "s_{j}", "s_j", "1", "component of the polar factor along polynomial j", real=True
+    )
     half = quantity("half_angle", r"\varphi", "φ", "rad", "half the angle that parametrizes the semicircle", real=True)
     rho = quantity("rho", r"\rho", "ρ", "1", "correlation of two matrices", real=True)
     overlap = quantity("overlap", "q", "q", "1", "overlap of their polar factors", real=True)
     slope = quantity("overlap_slope", "q'", "q'", "1", "slope of the overlap at ρ = 0", real=True)
     j, psi, ratio = index.symbol, half.symbol, rho.symbol
-    term = quantity("overlap_term", "q_{j}", "q_j", "1", "its term of order 2j + 1", real=True)
+    term = quantity("overlap_term", "q_{j}", "q_j", "1", "term of the overlap of order 2j + 1", real=True)
     first, smaller = 6, sp.Min(N_ROWS.symbol, N_COLUMNS.symbol)
     closed = 4 * (-1) ** j * (2 * j + 2) / (sp.pi * (2 * j + 1) * (2 * j + 3))
 

@@ -68,11 +68,19 @@ _function = implemented_function("newton_schulz_mean", newton_schulz_power)
 def _newton_schulz_power() -> Derivation:
     """Derive the power of Muon's update after one Newton-Schulz step exactly, and after five by quadrature."""
     value = quantity("singular_value", "y", "y", "1", "singular value over the Frobenius norm", real=True)
-    after = quantity("singular_value_next", "y'", "y'", "1", "the same after a step", real=True)
+    after = quantity(
+        "singular_value_next", "y'", "y'", "1", "singular value over the Frobenius norm, after a step", real=True
+    )
     scaled = quantity("scaled_value", "x", "x", "1", "singular value over the root of the side", real=True)
     first = quantity("first_power", "p_{1}", "p_1", "1", "mean square of the singular values after one step")
     fifth = quantity("power_over_side", "p_{5}", "p_5", "1", "mean square after five steps, 1 for a polar factor")
-    mean = quantity("newton_schulz_mean", r"\mathrm{NS}", "NS", "1", "that mean, as a function of the side")
+    mean = quantity(
+        "newton_schulz_mean",
+        r"\mathrm{NS}",
+        "NS",
+        "1",
+        "mean square of the singular values after five steps, as a function of the side",
+    )
     y, x, n = value.symbol, scaled.symbol, N_ROWS.symbol
     a, b, c = (sp.Rational(str(part)) for part in _COEFFICIENTS)
     square = (a**2, 2 * a * b, b**2 + 2 * a * c, 2 * b * c, c**2)

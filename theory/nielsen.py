@@ -42,7 +42,12 @@ def _claim_1() -> Derivation:
     gain = quantity("gain", "A", "A", "loss", "what the gradient gives: pull and noise", real=True)
     share = quantity("dominance", "d", "d", "1", "what decay takes over what the gradient does", positive=True)
     least = quantity(
-        "lmbda_least", "\\lambda_{1}", "λ_1", "loss / weight²", "lmbda at which both are equal", positive=True
+        "lmbda_least",
+        "\\lambda_{1}",
+        "λ_1",
+        "loss / weight²",
+        "lmbda at which decay and gradient take and add the same",
+        positive=True,
     )
     eps = _EPS.symbol
 
@@ -147,7 +152,12 @@ def _claim_2() -> Derivation:
         "factor_exact", "a_{\\mathrm{epoch}}", "a_epoch", "1", "what one epoch leaves of a weight", positive=True
     )
     claimed = quantity(
-        "factor_exponential", "e_{\\mathrm{epoch}}", "e_epoch", "1", "what the claim says it leaves", positive=True
+        "factor_exponential",
+        "e_{\\mathrm{epoch}}",
+        "e_epoch",
+        "1",
+        "what one epoch leaves of a weight by the claim",
+        positive=True,
     )
     bound = quantity("relative_error_bound", "b", "b", "1", "bound on the relative error of the claim", positive=True)
     constant = quantity(

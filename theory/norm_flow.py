@@ -29,11 +29,15 @@ def _norm_flow() -> Derivation:
     t = _time
     change = quantity("rate", "\\dot R", "Ṙ", "loss", "rate of change of the squared norm, per unit of time", real=True)
     target = quantity("norm_squared_target", "R_{1}", "R_1", "weight²", "squared norm to reach", positive=True)
-    needed = quantity("time_to_norm_squared", "t_{1}", "t_1", "weight² / loss", "time to reach it", real=True)
+    needed = quantity(
+        "time_to_norm_squared", "t_{1}", "t_1", "weight² / loss", "time to reach that squared norm", real=True
+    )
     constant = quantity(
         "time_constant", "\\tau_{R}", "τ_R", "weight² / loss", "time constant of the squared norm", positive=True
     )
-    in_steps = quantity("time_constant_steps", "k_{R}", "k_R", "1", "the same in steps", positive=True)
+    in_steps = quantity(
+        "time_constant_steps", "k_{R}", "k_R", "1", "time constant of the squared norm, in steps", positive=True
+    )
     rate = -2 * _weight_decay * _norm_squared + 2 * _radial_pull + _lr * _gradient_power
     stationary = (2 * _radial_pull + _lr * _gradient_power) / (2 * _weight_decay)
     solution = stationary + (_norm_squared_start - stationary) * sp.exp(-2 * _weight_decay * t)

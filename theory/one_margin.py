@@ -41,10 +41,10 @@ _LINES = (
     quantity("norm_squared_deep", "R_{(L)}", "R_(L)", "weight²", "squared norm of each of three or more layers"),
     quantity("margin_deep", "z_{(L)}", "z_(L)", "1", "margin of a network with three or more layers", positive=True),
     quantity("cost", "F", "F", "loss", "regularized loss at rest", positive=True),
-    quantity("cost_at_zero", "F_{0}", "F_0", "loss", "the same with all weights zero", positive=True),
+    quantity("cost_at_zero", "F_{0}", "F_0", "loss", "cost with all weights zero", positive=True),
     quantity("transition_gap", "\\Delta", "Δ", "loss", "cost at rest less cost at zero", real=True),
     quantity("margin_transition", "z_{t}", "z_t", "1", "margin where both costs are the same", positive=True),
-    quantity("decay_transition", "\\lambda_{t}", "λ_t", "loss / weight²", "decay there", positive=True),
+    quantity("decay_transition", "\\lambda_{t}", "λ_t", "loss / weight²", "decay at the transition", positive=True),
     quantity("excess", "x", "x", "1", "how far the decay is from its threshold", positive=True),
     quantity("more", "h", "h", "1", "layers beyond two", positive=True, integer=True),
 )

@@ -31,11 +31,11 @@ _LINES = (
     ),
     quantity("noise_covariance", "c_{ij}", "c_ij", "(loss/weight)²", "noise covariance of both directions", real=True),
     quantity("covariance", "S_{ij}", "S_ij", "weight²", "covariance of the weights in both directions", real=True),
-    quantity("covariance_start", "S_{0}", "S_0", "weight²", "the same at the start", real=True),
-    quantity("covariance_next", "S'", "S'", "weight²", "the same after a step", real=True),
-    quantity("covariance_stationary", "S_{*}", "S_*", "weight²", "the same at rest", real=True),
+    quantity("covariance_start", "S_{0}", "S_0", "weight²", "covariance at the start", real=True),
+    quantity("covariance_next", "S'", "S'", "weight²", "covariance after a step", real=True),
+    quantity("covariance_stationary", "S_{*}", "S_*", "weight²", "covariance at rest, small steps", real=True),
     quantity(
-        "covariance_discrete", "S_{\\Delta}", "S_Δ", "weight²", "the same at rest, at finite learning rate", real=True
+        "covariance_discrete", "S_{\\Delta}", "S_Δ", "weight²", "covariance at rest, at finite learning rate", real=True
     ),
     quantity("return_rate", "\\kappa", "κ", "1 / time", "rate at which the covariance returns", positive=True),
 )

@@ -40,7 +40,14 @@ _LOCAL = (
     quantity("bias", "b", "b", "weight", "bias of an output neuron", real=True),
     quantity("bias_next", "b'", "b'", "weight", "the bias after the step", real=True),
     quantity("bias_norm_squared", "R_{b}", "R_b", "weight²", "squared norm of the output biases", positive=True),
-    quantity("bias_norm_squared_next", "R_{b}'", "R_b'", "weight²", "the same after the step", positive=True),
+    quantity(
+        "bias_norm_squared_next",
+        "R_{b}'",
+        "R_b'",
+        "weight²",
+        "squared norm of the output biases after the step",
+        positive=True,
+    ),
     quantity(
         "bias_pull", "B", "B", "loss", "pull of the output biases −⟨b, g_b⟩ = ⟨b, y − p⟩, mean over batches", real=True
     ),

@@ -31,19 +31,53 @@ def _published_approximations() -> Derivation:
     phi = quantity("direction", "\\varphi", "φ", "rad", "an angle", nonnegative=True)
     signs = quantity("sign_correlation", "q", "q", "1", "correlation of the signs at lag 1")
     published = quantity("published_time", "\\tau_{p}", "τ_p", "steps", "autocorrelation time taken as that of b^k")
-    short = quantity("published_memory", "M_{p}", "M_p", "1", "its half times 1 − b, for b to 1", positive=True)
-    memory = quantity("sign_memory", "M_{s}", "M_s", "1", "the same of signs", positive=True)
-    linear = quantity("linear_memory", "M_{l}", "M_l", "1", "the same with arcsin(ρ) put as ρ", positive=True)
-    polar = quantity("polar_memory", "M_{m}", "M_m", "1", "the same of polar factors", positive=True)
+    short = quantity(
+        "published_memory", "M_{p}", "M_p", "1", "half of the published time, times 1 − b, for b to 1", positive=True
+    )
+    memory = quantity(
+        "sign_memory",
+        "M_{s}",
+        "M_s",
+        "1",
+        "half of the autocorrelation time of signs, times 1 − b, for b to 1",
+        positive=True,
+    )
+    linear = quantity("linear_memory", "M_{l}", "M_l", "1", "that of signs with arcsin(ρ) put as ρ", positive=True)
+    polar = quantity(
+        "polar_memory",
+        "M_{m}",
+        "M_m",
+        "1",
+        "half of the autocorrelation time of polar factors, times 1 − b, for b to 1",
+        positive=True,
+    )
     ratios = (
         quantity("sign_momentum_ratio", "r_{s}", "r_s", "1", "published over exact time of sign momentum, b to 1"),
-        quantity("sign_momentum_ratio_short", "r_{s,0}", "r_s,0", "1", "that of both times less 1, b to 0"),
-        quantity("linear_sign_ratio", "r_{l}", "r_l", "1", "linearized over exact time, long memory, c to 1"),
-        quantity("linear_sign_ratio_series", "r_{l,c}", "r_l,c", "1", "the same for c below 1, to order c²"),
-        quantity("polar_momentum_ratio", "r_{m}", "r_m", "1", "published over exact time of Muon, b to 1"),
-        quantity("polar_momentum_ratio_short", "r_{m,0}", "r_m,0", "1", "that of both times less 1, b to 0"),
         quantity(
-            "polar_momentum_ratio_oblong", "r_{m,a}", "r_m,a", "1", "the same for oblong matrices, to order aspect²"
+            "sign_momentum_ratio_short",
+            "r_{s,0}",
+            "r_s,0",
+            "1",
+            "published over exact time of sign momentum, both less 1, b to 0",
+        ),
+        quantity("linear_sign_ratio", "r_{l}", "r_l", "1", "linearized over exact time, long memory, c to 1"),
+        quantity(
+            "linear_sign_ratio_series", "r_{l,c}", "r_l,c", "1", "linearized over exact time, long memory, to order c²"
+        ),
+        quantity("polar_momentum_ratio", "r_{m}", "r_m", "1", "published over exact time of Muon, b to 1"),
+        quantity(
+            "polar_momentum_ratio_short",
+            "r_{m,0}",
+            "r_m,0",
+            "1",
+            "published over exact time of Muon, both less 1, b to 0",
+        ),
+        quantity(
+            "polar_momentum_ratio_oblong",
+            "r_{m,a}",
+            "r_m,a",
+            "1",
+            "published over exact time of Muon, both less 1, b to 0, for oblong matrices to order a²",
         ),
     )
     long_sign, short_sign, long_linear, series_linear, long_polar, short_polar, oblong_polar = (

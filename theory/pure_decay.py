@@ -46,7 +46,12 @@ def _decay_per_epoch() -> Derivation:
         "factor_exact", "a_{\\mathrm{epoch}}", "a_epoch", "1", "what one epoch leaves of a weight", positive=True
     )
     exponential = quantity(
-        "factor_exponential", "e_{\\mathrm{epoch}}", "e_epoch", "1", "the exponential for it", positive=True
+        "factor_exponential",
+        "e_{\\mathrm{epoch}}",
+        "e_epoch",
+        "1",
+        "the exponential for what one epoch leaves",
+        positive=True,
     )
     excess = quantity(
         "excess", "\\delta", "δ", "1", "decay of a step beyond lr·weight_decay, in the logarithm", positive=True

@@ -24,7 +24,12 @@ _EPS = _lr * _weight_decay
 _LINES = (
     quantity("gradient_to_weight", "\\gamma", "γ", "loss / weight²", "norm of the gradient over norm of the weights"),
     quantity(
-        "gradient_to_weight_leading", "\\gamma_{1}", "γ_1", "loss / weight²", "the same for small decay", positive=True
+        "gradient_to_weight_leading",
+        "\\gamma_{1}",
+        "γ_1",
+        "loss / weight²",
+        "norm of the gradient over norm of the weights, for small decay",
+        positive=True,
     ),
     quantity("decay_per_step", "\\varepsilon", "ε", "1", "lr times weight_decay", positive=True),
     quantity("lr_max", "\\eta_{m}", "η_m", "weight² / loss", "largest learning rate of the schedule", positive=True),
@@ -32,7 +37,12 @@ _LINES = (
         "weight_decay_scheduled", "\\lambda_{t}", "λ_t", "loss / weight²", "decay that follows the rate", positive=True
     ),
     quantity(
-        "gradient_to_weight_scheduled", "\\gamma_{t}", "γ_t", "loss / weight²", "the ratio under it", positive=True
+        "gradient_to_weight_scheduled",
+        "\\gamma_{t}",
+        "γ_t",
+        "loss / weight²",
+        "norm of the gradient over norm of the weights, under that decay",
+        positive=True,
     ),
     quantity("drop", "k", "k", "1", "factor by which the learning rate falls", positive=True),
     quantity("steps_since_drop", "T", "T", "1", "steps since the learning rate fell to lr", nonnegative=True),

@@ -45,10 +45,19 @@ _LINES = (
     quantity("factor_fold", "\\alpha_{c}", "α_c", "1", "factor at the fold, where two rests meet", positive=True),
     quantity("decay_fold", "\\lambda_{c}", "λ_c", "loss / weight²", "decay at the fold", positive=True),
     quantity("decay_at_factor", "\\lambda(\\alpha)", "λ(α)", "loss / weight²", "decay at which the block rests at α"),
-    quantity("decay_slope", "\\lambda'", "λ'", "loss / weight²", "derivative of that decay in log α", real=True),
-    quantity("decay_bend", "\\lambda''", "λ''", "loss / weight²", "its second derivative in log α", real=True),
+    quantity("decay_slope", "\\lambda'", "λ'", "loss / weight²", "derivative of the decay at rest in log α", real=True),
+    quantity(
+        "decay_bend",
+        "\\lambda''",
+        "λ''",
+        "loss / weight²",
+        "second derivative of the decay at rest in log α",
+        real=True,
+    ),
     quantity("power_of_norm", "y", "y", "weight^2h", "R^h, which obeys a linear equation", positive=True),
-    quantity("relaxation_per_step", "\\rho_{k}", "ρ_k", "1", "the same per step", real=True),
+    quantity(
+        "relaxation_per_step", "\\rho_{k}", "ρ_k", "1", "rate at which a displacement dies out, per step", real=True
+    ),
 )
 _BY_NAME = {line.name: line.symbol for line in _LINES}
 _a, _p, _q, _rate = (_BY_NAME[name] for name in ("factor", "pull_exponent", "power_exponent", "rate"))

@@ -32,7 +32,12 @@ def _sigmoid_saturation() -> Derivation:
         real=True,
     )
     wide = quantity(
-        "saturation_ratio_wide", "\\kappa_{\\infty}", "κ_∞", "1", "the same for wide pre-activations", positive=True
+        "saturation_ratio_wide",
+        "\\kappa_{\\infty}",
+        "κ_∞",
+        "1",
+        "pull of the hidden over that of the output layer, for wide pre-activations",
+        positive=True,
     )
     over = quantity(
         "pull_integrand", "k", "k", "1", "integrand of the numerator, over the density at 0", nonnegative=True

@@ -29,7 +29,9 @@ _LINES = (
     quantity("gradient", "g", "g", "loss / weight", "gradient of the mini-batch's loss, without penalty", real=True),
     quantity("decay_per_step", "\\varepsilon", "ε", "1", "lr times weight_decay", positive=True),
     quantity("overlap", "O", "O", "weight²", "⟨w, w'⟩ of the weights before and after a step", real=True),
-    quantity("one_minus_cosine", "1 - \\cos\\theta", "1 − cos θ", "1", "of the angle between consecutive weights"),
+    quantity(
+        "one_minus_cosine", "1 - \\cos\\theta", "1 − cos θ", "1", "one minus the cosine between consecutive weights"
+    ),
     quantity("angular_update_leading", "\\theta_{1}", "θ_1", "rad", "angular update for small decay", positive=True),
     quantity(
         "norm_squared_leading", "R_{1}", "R_1", "weight²", "stationary squared norm for small decay", positive=True
@@ -37,10 +39,19 @@ _LINES = (
     quantity(
         "relaxation_per_step", "\\rho_{k}", "ρ_k", "1", "part of a displacement that a step takes away", real=True
     ),
-    quantity("relaxation_leading", "\\rho_{1}", "ρ_1", "1", "the same for small decay", positive=True),
+    quantity(
+        "relaxation_leading",
+        "\\rho_{1}",
+        "ρ_1",
+        "1",
+        "part of a displacement that a step takes away, for small decay",
+        positive=True,
+    ),
     quantity("rate", "r", "r", "loss", "rate of change of the squared norm, per unit of time", real=True),
     quantity("norm_fourth", "x", "x", "weight⁴", "fourth power of the norm, x = R²", positive=True),
-    quantity("norm_fourth_rate", "r_{x}", "r_x", "weight² loss", "its rate of change, per unit of time", real=True),
+    quantity(
+        "norm_fourth_rate", "r_{x}", "r_x", "weight² loss", "rate of change of norm⁴, per unit of time", real=True
+    ),
     quantity("relaxation_rate", "\\rho", "ρ", "loss / weight²", "rate at which norm⁴ relaxes, per time", positive=True),
 )
 _BY_NAME = {line.name: line.symbol for line in _LINES}

@@ -28,15 +28,17 @@ _LINES = (
     quantity("start", "w_{0}", "w_0", "weight", "the weight that is remembered", real=True),
     quantity("gradient", "g", "g", "loss / weight", "gradient of the mini-batch's loss, without penalty", real=True),
     quantity("overlap", "O", "O", "weight²", "⟨w_0, w⟩, mean", real=True),
-    quantity("overlap_next", "O'", "O'", "weight²", "the same after the step", real=True),
+    quantity("overlap_next", "O'", "O'", "weight²", "overlap after the step", real=True),
     quantity("cross", "X", "X", "loss", "⟨w_0, g⟩, mean", real=True),
     quantity(
         "cosine", "\\cos\\theta_{T}", "cos θ_T", "1", "mean cosine between directions T steps apart", positive=True
     ),
-    quantity("memory", "T_{m}", "T_m", "1", "sum of that cosine over all later steps", positive=True),
+    quantity("memory", "T_{m}", "T_m", "1", "sum of the mean cosine over all later steps", positive=True),
     quantity("e_folding_steps", "T_{e}", "T_e", "1", "steps in which the cosine falls by e", positive=True),
     quantity("relative_norm", "\\delta", "δ", "1", "relative deviation of the squared norm from rest", real=True),
-    quantity("relative_norm_next", "\\delta'", "δ'", "1", "the same after the step", real=True),
+    quantity(
+        "relative_norm_next", "\\delta'", "δ'", "1", "relative deviation of the squared norm after the step", real=True
+    ),
     quantity("relative_power", "\\zeta", "ζ", "1", "relative deviation of ‖g‖² at unit norm", real=True),
     quantity(
         "coefficient_of_variation",
@@ -48,7 +50,14 @@ _LINES = (
     ),
     quantity("relative_variance", "v_{\\delta}", "v_δ", "1", "stationary variance of δ", positive=True),
     quantity("norm_fourth_std", "s_{4}", "s_4", "1", "relative standard deviation of norm⁴", positive=True),
-    quantity("norm_fourth_std_leading", "s_{4,1}", "s_4", "1", "the same for small decay", positive=True),
+    quantity(
+        "norm_fourth_std_leading",
+        "s_{4,1}",
+        "s_4",
+        "1",
+        "relative standard deviation of norm⁴, for small decay",
+        positive=True,
+    ),
 )
 _BY_NAME = {line.name: line.symbol for line in _LINES}
 _eps = _BY_NAME["decay_per_step"]

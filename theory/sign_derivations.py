@@ -86,7 +86,7 @@ def _sign_coupled() -> Derivation:
         "gradient_std", r"\sigma", "σ", "loss / weight", "standard deviation of a weight's gradient", positive=True
     )
     mean = quantity("mean_update", r"\bar u", "ū", "1", "mean update of a weight, given the weight", real=True)
-    near = quantity("mean_update_series", r"\bar u_{3}", "ū_3", "1", "the same up to the third order", real=True)
+    near = quantity("mean_update_series", r"\bar u_{3}", "ū_3", "1", "mean update up to the third order", real=True)
     product = quantity("mean_product", "M", "M", "weight", "mean product of weight and update", real=True)
     size = quantity("weight_power", "v", "v", "weight²", "second moment of a weight", positive=True)
     rate = quantity("relaxation_rate", r"\kappa", "κ", "1 / step", "rate at which R returns", positive=True)

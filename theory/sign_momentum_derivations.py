@@ -83,9 +83,20 @@ def _lion() -> Derivation:
     b1, b2 = BETA1.symbol, BETA2.symbol
     shift = quantity("B", "B", "B", "1", "backshift", real=True)
     transfer = quantity("transfer", "H", "H", "1", "filter whose sign is the update", real=True)
-    power = quantity("mean_power", "r_{0}", "r_0", "1", "its variance for white noise of power 1", positive=True)
-    first = quantity("mean_covariance", "r_{1}", "r_1", "1", "its covariance one step apart", positive=True)
-    recall = quantity("mean_correlation", r"\rho_{c}", "ρ_c", "1", "its autocorrelation", real=True)
+    power = quantity(
+        "mean_power",
+        "r_{0}",
+        "r_0",
+        "1",
+        "variance of what the sign is taken of, for white noise of power 1",
+        positive=True,
+    )
+    first = quantity(
+        "mean_covariance", "r_{1}", "r_1", "1", "covariance of what the sign is taken of, one step apart", positive=True
+    )
+    recall = quantity(
+        "mean_correlation", r"\rho_{c}", "ρ_c", "1", "autocorrelation of what the sign is taken of", real=True
+    )
     B = shift.symbol
     newest, oldest = 1 - b1, b1 * (1 - b2)
     r_0 = newest**2 + oldest**2 / (1 - b2**2)
@@ -158,7 +169,14 @@ def _sign_of_filter(
 ) -> Derivation:
     """Finish the derivation of an optimizer that takes the sign of filtered Gaussian gradients."""
     signs = quantity("sign_correlation", "q", "q", "1", "correlation of the signs", real=True)
-    total = quantity(f"{name}_lag_sum", r"\Sigma", "Σ", "1", "sum over lags, by (moment, a, ...)", real=True)
+    total = quantity(
+        f"{name}_lag_sum",
+        r"\Sigma",
+        "Σ",
+        "1",
+        "sum over lags k of k^m a^(k−1) times the autocorrelation, as a function of (m, a, ...)",
+        real=True,
+    )
     autocorrelation = 2 / sp.pi * sp.asin(rho)
     lag_sum = lag_sums(f"{name}_lag_sum", autocorrelation)
     at_one, exactly = lag_sum(0, sp.S.One), lag_sum(0, 1 - _EPS)

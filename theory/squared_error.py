@@ -35,7 +35,7 @@ _LINES = (
     ),
     quantity("target", "y", "y", "√loss", "target of an output for an example", real=True),
     quantity("output", "f", "f", "√loss", "the output, before the rescaling", real=True),
-    quantity("example_loss", "\\ell", "l", "loss", "its part of the loss", real=True),
+    quantity("example_loss", "\\ell", "l", "loss", "part of an example in the loss", real=True),
     quantity("excess", "x", "x", "1", "how far the decay is from its threshold", positive=True),
     quantity("more", "h", "h", "1", "layers beyond two", positive=True, integer=True),
 )

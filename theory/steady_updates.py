@@ -137,15 +137,22 @@ def _effective_learning_rate() -> Derivation:
     """Derive the learning rate that moves weights of norm 1 as lr moves weights of any norm before a normalization."""
     size = quantity("norm", "r", "r", "weight", "norm ‖w‖ of the weights", positive=True)
     unit = quantity("unit_weight", "v", "v", "1", "a weight over the norm", real=True)
-    unit_next = quantity("unit_weight_next", "v'", "v'", "1", "the same after the step, over the old norm", real=True)
+    unit_next = quantity("unit_weight_next", "v'", "v'", "1", "new weight over the old norm", real=True)
     unit_gradient = quantity("unit_gradient", "g_{1}", "g_1", "loss", "gradient at norm 1", real=True)
     update = quantity("update", "u", "u", "1", "an update that does not know the size of gradients", real=True)
     weight = quantity("weight", "w", "w", "weight", "a weight", real=True)
     moved = quantity("weight_next", "w'", "w'", "weight", "the weight after the step", real=True)
-    moved_by_update = quantity("weight_normalized", "w''", "w''", "weight", "the same with that update", real=True)
+    moved_by_update = quantity(
+        "weight_normalized", "w''", "w''", "weight", "new weight over the old norm, with a normalized update", real=True
+    )
     effective = quantity("effective_lr", "\\eta_{1}", "η_1", "1", "learning rate at norm 1", positive=True)
     normalized = quantity(
-        "effective_lr_normalized", "\\eta_{2}", "η_2", "1", "the same for normalized updates", positive=True
+        "effective_lr_normalized",
+        "\\eta_{2}",
+        "η_2",
+        "1",
+        "learning rate at norm 1, for normalized updates",
+        positive=True,
     )
     r, v = size.symbol, unit.symbol
     steps = (

@@ -39,7 +39,7 @@ _LINES = (
     ),
     quantity("duration", "\\Delta t", "Δt", "time", "time that a step takes, the learning rate", positive=True),
     quantity("return_rate", "\\kappa", "κ", "1 / time", "rate of return of the squared norm", positive=True),
-    quantity("level", "\\bar R", "R̄", "weight²", "level it returns to", positive=True),
+    quantity("level", "\\bar R", "R̄", "weight²", "level that decay and drift return the state to", positive=True),
     quantity("volatility", "\\nu", "ν", "weight / √time", "diffusion over the root of the squared norm", positive=True),
     quantity("shape", "k", "k", "1", "shape of the Gamma law", positive=True),
     quantity("scale", "\\vartheta", "ϑ", "weight²", "scale of the Gamma law", positive=True),

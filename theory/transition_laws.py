@@ -34,7 +34,7 @@ def _lines(*, positive: bool) -> tuple[Quantity, ...]:
         quantity("drift", "b", "b", "state / time", "drift", real=True),
         quantity("diffusion", "s", "s", "state / √time", "diffusion", real=True),
         quantity("return_rate", "\\kappa", "κ", "1 / time", "rate of return", positive=True),
-        quantity("level", "\\bar x", "x̄", "state", "level it returns to", **state),
+        quantity("level", "\\bar x", "x̄", "state", "level that decay and drift return the state to", **state),
         quantity("growth", "g", "g", "1 / time", "rate of growth of the mean", real=True),
         quantity("volatility", "\\nu", "ν", "state^a / √time", "strength of the noise", positive=True),
         quantity("mean_state", "m", "m", "state", "mean of the state at a time", real=True),
@@ -46,11 +46,13 @@ def _lines(*, positive: bool) -> tuple[Quantity, ...]:
         quantity("transform_variable", "u", "u", "1 / state", "variable of the transform", positive=True),
         quantity("state_transform", "\\phi", "φ", "1", "E exp(u x), or E exp(−u x) of a positive state", positive=True),
         quantity("degrees", "d", "d", "1", "degrees of freedom of the chi-square law", positive=True),
-        quantity("noncentrality", "\\Lambda", "Λ", "1", "its non-centrality", nonnegative=True),
+        quantity("noncentrality", "\\Lambda", "Λ", "1", "non-centrality of the chi-square law", nonnegative=True),
         quantity("scale", "c", "c", "state", "what the chi-square law is multiplied by", positive=True),
         quantity("count", "j", "j", "1", "Poisson number of further pairs of degrees", nonnegative=True, integer=True),
         quantity("central_transform", "\\phi_{0}", "φ_0", "1", "E exp(−u y) of a chi-square law", positive=True),
-        quantity("mixed_transform", "\\phi_{\\Lambda}", "φ_Λ", "1", "the same of the non-central law", positive=True),
+        quantity(
+            "mixed_transform", "\\phi_{\\Lambda}", "φ_Λ", "1", "moment transform of the non-central law", positive=True
+        ),
     )
 
 

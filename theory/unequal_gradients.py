@@ -28,7 +28,7 @@ _UNIT_TOTAL = quantity(
     r"\tilde\sigma_{\Sigma}",
     "σ̃_Σ",
     "loss",
-    "the same sum at unit norm; a scale-invariant block of squared norm R has it over √R",
+    "sum of the standard deviations at unit norm; a scale-invariant block of squared norm R has it over √R",
     positive=True,
 )
 _SIZE = quantity(
