@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from ..errors import InvalidInput
-from ..theory import SGD, derive, equilibrium
+from ..theory import SGD, Equilibrium, derive, equilibrium
 from .layers import Layer
 from .optimizer_choice import OptimizerChoice
 
@@ -18,28 +19,118 @@ __all__ = ["LayerEquilibrium", "layer_equilibrium", "speed_of_decay"]
 class LayerEquilibrium:
     """Where a block of weights rests, and what feeds it on the way; None where that is not told by what is given.
 
-    Attributes
+    Each quantity is computed when it is first asked for.
+
+    Parameters
     ----------
-    norm_squared : float or None, weight²
-        Squared norm at rest.
-    norm_squared_leading : float or None, weight²
-        The same to leading order in lr*weight_decay.
-    angular_update : float or None, rad per step
-        Angle between consecutive weights at rest, if noise alone feeds them.
-    speed : float or None
-        How many times as fast as lr*weight_decay says the optimizer decays weights.
-    feed : dict or None
-        The pull and powers that make plain SGD, its decay so much faster, rest at the same place.
+    layer : Layer
+        The block.
+    choice : OptimizerChoice
+        The optimizer.
+    lr, weight_decay : float
+        Learning rate and decay coefficient.
     """
 
-    norm_squared: float | None
-    norm_squared_leading: float | None
-    angular_update: float | None
-    speed: float | None
-    feed: dict[str, float] | None
+    layer: Layer
+    choice: OptimizerChoice
+    lr: float
+    weight_decay: float
 
+    @cached_property
+    def norm_squared(self) -> float | None:
+        """Squared norm at rest, weight²."""
+        if self.layer.radial_pull:
+            if self.feed is None:
+                return None
+            rest = float(derive("norm-flow").numeric("norm_squared_stationary", **self.feed, **self._decay))
+            return rest if rest > 0 else None
+        if self._at is None or not self._has_noise:
+            return None
+        return self.choice.numeric("norm_squared", self._form("exact"), **self._at)
 
-_UNKNOWN = LayerEquilibrium(None, None, None, None, None)
+    @cached_property
+    def norm_squared_leading(self) -> float | None:
+        """The same to leading order in lr*weight_decay, where noise alone feeds the weights."""
+        if self._at is None or not self._has_noise or self.layer.radial_pull:
+            return None
+        return self._noise_leading
+
+    @cached_property
+    def angular_update(self) -> float | None:
+        """Angle between consecutive weights at rest, rad per step, if noise alone feeds them."""
+        if self._at is None or self.layer.radial_pull:
+            return None
+        return self.choice.numeric("angular_update", self._form("exact"), **self._at)
+
+    @cached_property
+    def speed(self) -> float | None:
+        """How many times as fast as lr*weight_decay says the optimizer decays weights."""
+        if self._at is None:
+            return None
+        if not self._has_noise:
+            return speed_of_decay(self.choice)
+        plain = equilibrium(SGD, order="leading", symmetry=self._symmetry)
+        rate = float(plain.numeric("relaxation_rate", lr=self.lr, weight_decay=self.weight_decay))
+        return self.choice.numeric("relaxation_rate", self._form("leading"), **self._at) / rate
+
+    @cached_property
+    def feed(self) -> dict[str, float] | None:
+        """The pull and powers that make plain SGD, its decay so much faster, rest at the same place."""
+        if self._at is None or not (self._has_noise or self.layer.radial_pull):
+            return None
+        flow = derive("scale-invariant-flow" if self._symmetry == "scale" else "norm-flow")
+        if self._symmetry == "scale":
+            at_one = flow.numeric("norm_squared_stationary", unit_gradient_power=1.0, **self._decay)
+            return {"unit_gradient_power": float(self._noise_leading / at_one) ** 2}
+        fed = {"radial_pull": 0.0, "gradient_power": 0.0}
+        if self._has_noise:
+            at_one = flow.numeric("norm_squared_stationary", radial_pull=0.0, gradient_power=1.0, **self._decay)
+            fed["gradient_power"] = float(self._noise_leading / at_one)
+        if self.layer.radial_pull:
+            assert self.speed is not None
+            fed["radial_pull"] = self.layer.radial_pull * _gain_of_pull(self.choice, self.speed)
+        return fed
+
+    @property
+    def _symmetry(self) -> str:
+        return "scale" if self.choice.linear and self.layer.unit_gradient_power is not None else "none"
+
+    @property
+    def _power(self) -> float | None:
+        return self.layer.unit_gradient_power if self._symmetry == "scale" else self.layer.gradient_power
+
+    @property
+    def _has_noise(self) -> bool:
+        """Whether the size of the gradient noise is told, or does not matter."""
+        return bool(self._power) or not self.choice.needs_gradient_power
+
+    @cached_property
+    def _at(self) -> dict[str, Any] | None:
+        """What the theory's forms depend on; None if nothing can be told."""
+        muon, layer = self.choice.name == "muon", self.layer
+        if self.lr == 0 or self.weight_decay == 0 or (muon and layer.fan_in is None):  # muon updates matrices only
+            return None
+        if not self._has_noise and not self.choice.linear:
+            return None
+        at: dict[str, Any] = {"lr": self.lr, "weight_decay": self.weight_decay, "n_weights": layer.n_weights}
+        if muon:
+            at |= {"n_rows": layer.shape[0], "n_columns": layer.fan_in}
+        return at | ({"gradient_power": self._power} if self._power else {})
+
+    @property
+    def _decay(self) -> dict[str, float]:
+        """The hyperparameters of plain SGD that decays as fast."""
+        assert self.speed is not None
+        return {"lr": self.lr, "weight_decay": self.weight_decay * self.speed}
+
+    @cached_property
+    def _noise_leading(self) -> float:
+        """Squared norm at which noise alone would hold the weights, to leading order."""
+        assert self._at is not None
+        return self.choice.numeric("norm_squared", self._form("leading"), **self._at)
+
+    def _form(self, order: str) -> Equilibrium:
+        return self.choice.equilibrium(order, self._symmetry)
 
 
 def layer_equilibrium(layer: Layer, choice: OptimizerChoice, *, lr: float, weight_decay: float) -> LayerEquilibrium:
@@ -61,7 +152,8 @@ def layer_equilibrium(layer: Layer, choice: OptimizerChoice, *, lr: float, weigh
     Raises
     ------
     InvalidInput
-        If the block has a pull although the optimizer normalizes its gradients.
+        If the block has a pull although the optimizer normalizes its gradients; a quantity, when it is asked for, also
+        if the hyperparameters lie outside the region of stability.
 
     Notes
     -----
@@ -84,48 +176,7 @@ def layer_equilibrium(layer: Layer, choice: OptimizerChoice, *, lr: float, weigh
             f"{layer.name} has a pull, but {choice.name} normalizes its gradients, so that no pull in units of loss "
             "acts on the weights; leave it out"
         )
-    if lr == 0 or weight_decay == 0:
-        return _UNKNOWN
-    at: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay, "n_weights": layer.n_weights}
-    if choice.name == "muon":
-        if layer.fan_in is None:
-            return _UNKNOWN  # it updates matrices only
-        at |= {"n_rows": layer.shape[0], "n_columns": layer.fan_in}
-    scale = choice.linear and layer.unit_gradient_power is not None
-    symmetry = "scale" if scale else "none"
-    power = layer.unit_gradient_power if scale else layer.gradient_power
-    exact, leading = (choice.equilibrium(order, symmetry) for order in ("exact", "leading"))
-    if choice.needs_gradient_power and not power:
-        if not choice.linear:
-            return _UNKNOWN
-        angle = None if layer.radial_pull else choice.numeric("angular_update", exact, **at)
-        speed = speed_of_decay(choice)
-        if not layer.radial_pull:
-            return LayerEquilibrium(None, None, angle, speed, None)
-        power = 0.0
-    else:
-        if power:
-            at["gradient_power"] = power
-        angle = choice.numeric("angular_update", exact, **at)
-        plain = equilibrium(SGD, order="leading", symmetry=symmetry)
-        rate = float(plain.numeric("relaxation_rate", lr=lr, weight_decay=weight_decay))
-        speed = choice.numeric("relaxation_rate", leading, **at) / rate
-    decay = {"lr": lr, "weight_decay": weight_decay * speed}
-    if scale:
-        at_one = derive("scale-invariant-flow").numeric("norm_squared_stationary", unit_gradient_power=1.0, **decay)
-        leads = choice.numeric("norm_squared", leading, **at)
-        feed = {"unit_gradient_power": float(leads / at_one) ** 2}
-        return LayerEquilibrium(choice.numeric("norm_squared", exact, **at), leads, angle, speed, feed)
-    rests = derive("norm-flow")
-    at_one = rests.numeric("norm_squared_stationary", radial_pull=0.0, gradient_power=1.0, **decay)
-    noisy = bool(power) or not choice.needs_gradient_power
-    leads = choice.numeric("norm_squared", leading, **at) if noisy else 0.0
-    feed = {"radial_pull": 0.0, "gradient_power": float(leads / at_one)}
-    if not layer.radial_pull:
-        return LayerEquilibrium(choice.numeric("norm_squared", exact, **at), leads, angle, speed, feed)
-    feed["radial_pull"] = layer.radial_pull * _gain_of_pull(choice, speed)
-    at_rest = float(rests.numeric("norm_squared_stationary", **feed, **decay))
-    return LayerEquilibrium(at_rest if at_rest > 0 else None, None, None, speed, feed)
+    return LayerEquilibrium(layer, choice, lr, weight_decay)
 
 
 def speed_of_decay(choice: OptimizerChoice) -> float:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
 from ..errors import InvalidInput, check_choice, check_positive
-from .layer_equilibria import layer_equilibrium, speed_of_decay
+from .bracketed_root import bracketed_root
+from .layer_equilibria import LayerEquilibrium, layer_equilibrium, speed_of_decay
 from .layers import Layer
 from .optimizer_choice import OptimizerChoice, optimizer_choice
 from .prediction import steps_per_epoch, time_constant
@@ -86,6 +88,12 @@ class Setting:
         """The optimizer."""
         return optimizer_choice(self.optimizer, **self.coefficients)
 
+    @cached_property
+    def _rest(self) -> LayerEquilibrium:
+        assert self.lr is not None
+        assert self.weight_decay is not None
+        return layer_equilibrium(self.layer, self.choice, lr=self.lr, weight_decay=self.weight_decay)
+
     def quantities(self) -> dict[str, float | None]:
         """Return what the setting makes of the weights, by the names of `WANTED` and "activation".
 
@@ -102,7 +110,7 @@ class Setting:
         through_normalizer = choice.coupling == "coupled" and not choice.linear
         if name.startswith("time-constant") and not through_normalizer:
             return self._in_time(time_constant(self.lr, self.weight_decay * speed_of_decay(choice)), name)
-        rest = layer_equilibrium(self.layer, choice, lr=self.lr, weight_decay=self.weight_decay)
+        rest = self._rest
         if name.startswith("time-constant"):
             steps = None if rest.speed is None else time_constant(self.lr, self.weight_decay * rest.speed)
             return self._in_time(steps, name)
@@ -217,10 +225,7 @@ def _solved(setting: Setting, wanted: str, aim: float) -> Setting:
         return math.log(reached / aim)
 
     low, high = _bracket(distance, wanted, aim, open_one)
-    from scipy.optimize import brentq  # here, since it takes long to import
-
-    root = low if low == high else brentq(distance, low, high, xtol=1e-14, rtol=1e-14)
-    return at(float(root))
+    return at(low if low == high else bracketed_root(distance, low, high))
 
 
 def _bracket(distance: Callable[[float], float], wanted: str, aim: float, open_one: str) -> tuple[float, float]:
