@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
-from .derivation import Derivation, names_in
+import sympy as sp
+
+from .derivation import Derivation
 from .exports import formula
+from .notation import names_in
 from .registry import derive, names
 
 __all__ = ["derivations_markdown", "without_formulas"]
@@ -18,6 +22,7 @@ them again, and `.numeric(result, ...)` turns a result into numbers. The keys in
 
 Letters are explained below each table, with the names of arguments in brackets. Everywhere $w$ are weights, $g$ is the
 gradient of the loss without decay, of the mini-batch that makes the step, and a prime marks what is so after the step.
+The source [weightdecay] marks what was derived here first, as far as is known.
 
 This page is made from the derivations by `theory.derivations_markdown()`; a test compares the two.
 """
@@ -57,20 +62,34 @@ def _entry(claim: Derivation) -> str:
     symbols = claim.symbols
     lines = [f'<a id="{claim.name}"></a>', f"## {claim.title}", "", f"`{claim.name}`, {len(claim.steps)} steps", ""]
     lines += [f"$${formula(claim.equation, symbols)}$$", ""]
+    shown = [claim.equation, *claim.results.values(), *(part.relation for part in claim.conditions)]
+    named = _definitions(claim, set().union(*map(names_in, shown)))
+    if named:
+        lines += [f"Here {', '.join(f'${formula(part, symbols)}$' for part in named)}.", ""]
     lines += [f"- {sentence}" for sentence in claim.assumptions]
     lines += [f"- ${formula(part.relation, symbols)}$: {part.sentence}." for part in claim.conditions]
     lines += ["", "| result | of | formula |", "|---|---|---|"]
     for name, result in claim.results.items():
         inside = f"{symbols[name].latex} = {formula(result, symbols)}".replace("|", r"\vert ")
         lines.append(f"| `{name}` | {', '.join(claim.arguments(name))} | ${inside}$ |")
-    shown = [claim.equation, *claim.results.values(), *(part.relation for part in claim.conditions)]
-    names = set(claim.results).union(*map(names_in, shown))
+    names = set(claim.results).union(*map(names_in, (*shown, *named)))
     letters = [f"${line.latex}$ {line.meaning} (`{name}`)" for name, line in symbols.items() if name in names]
     lines += ["", f"Letters: {'; '.join(letters)}."]
     if claim.stability:
         lines += ["", "Stability: " + " ".join(part.sentence for part in claim.stability)]
     lines += ["", "Sources: " + ", ".join(f"[{key}]" for key in claim.references), ""]
     return "\n".join(lines)
+
+
+def _definitions(claim: Derivation, names: set[str]) -> list[Any]:
+    """Return the equations by which steps define quantities with these names: each once, as it is before a step."""
+    found: dict[Any, Any] = {}
+    for step in claim.steps:
+        left: Any = getattr(step.expression, "lhs", sp.S.Zero)
+        named = left.is_Symbol and left.name in names and not left.name.endswith("_next")
+        if named and (step.proof.how == "definition" or step.key == "charge") and step.expression != claim.equation:
+            found.setdefault(left, step.expression)
+    return list(found.values())
 
 
 def without_formulas(page: str) -> str:

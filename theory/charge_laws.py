@@ -118,7 +118,7 @@ def finish(symmetry: Symmetry, steps: list[Step]) -> Derivation:
         name=symmetry.name,
         title=symmetry.title or f"What the symmetry {symmetry.name} conserves",
         assumptions=(
-            "The family leaves the loss of every mini-batch as it is, so the identity holds for its gradient.",
+            "The symmetry leaves the loss of every mini-batch as it is, so the identity holds for its gradient.",
             "The steps are those of plain SGD with L2 regularization; weights listed as undecayed have none.",
             "Stationary values speak of means over steps.",
         ),

@@ -18,10 +18,10 @@ from .. import errors
 from . import exports
 from .checking import check_from
 from .evaluation import Condition, compiled, evaluate
-from .notation import Quantity, quantities_named
+from .notation import Quantity, names_in, quantities_named
 from .steps import Stability, Step
 
-__all__ = ["Derivation", "names_in"]
+__all__ = ["Derivation"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -464,37 +464,3 @@ class Derivation:
 
     def _repr_latex_(self) -> str:
         return f"$\\displaystyle {exports.formula(self.equation, self.symbols)}$"
-
-
-def names_in(expression: Any) -> set[str]:
-    """Return the names of symbols, indexed ones and functions in an expression, bound indices left out.
-
-    Parameters
-    ----------
-    expression : sympy.Basic
-        Any.
-
-    Returns
-    -------
-    set of str
-
-    Notes
-    -----
-    Bound are indices of sums, products and arrays, and variables of integrals.
-
-    References
-    ----------
-    Our own derivation.
-
-    Examples
-    --------
-    >>> w, k, n = sp.Function("w1"), sp.Symbol("k"), sp.Symbol("n1")
-    >>> sorted(names_in(sp.Sum(w(k), (k, 1, n))))
-    ['n1', 'w1']
-    """
-    bound = {limits[0] for part in expression.atoms(sp.Sum, sp.Product, sp.Integral) for limits in part.limits}
-    bound |= {index for part in expression.atoms(sp.Indexed) for index in part.indices}
-    bound |= {part.args[3] for part in expression.atoms(sp.Limit)}  # the direction, which SymPy keeps as a symbol
-    symbols = {part for part in expression.atoms(sp.Symbol) if part not in bound and not isinstance(part, sp.Dummy)}
-    functions = expression.atoms(sp.core.function.AppliedUndef)
-    return {str(symbol.name) for symbol in symbols} | {str(part.func.__name__) for part in functions}

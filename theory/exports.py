@@ -27,7 +27,14 @@ def _ordered_terms(total: Any) -> list[Any]:
     constant_first = total.as_coeff_Add()[0] > 0 and not counts
     if first.could_extract_minus_sign() or (constant_first and not rest[-1].could_extract_minus_sign()):
         terms = total.as_ordered_terms("rev-lex")
+    terms = [_minus_outside(term) for term in terms]
     return sorted(terms, key=lambda term: not term.is_Number) if constant_first else terms
+
+
+def _minus_outside(term: Any) -> Any:
+    """Return a sum whose terms all have a minus sign with that sign before it."""
+    negative = isinstance(term, sp.Sum) and term.function.could_extract_minus_sign()
+    return sp.Mul(-1, sp.Sum(-term.function, *term.limits), evaluate=False) if negative else term
 
 
 def _one_root(product: Any) -> Any:
@@ -142,6 +149,8 @@ def formula(expression: Any, symbols: Mapping[str, Quantity]) -> str:
     >>> formula(1 - lr * weight_decay, quantities_named(["lr", "weight_decay"]))
     '1 - \\eta \\lambda'
     """
+    if isinstance(expression, sp.Eq):
+        expression = sp.Eq(expression.lhs, _minus_outside(expression.rhs), evaluate=False)
     return str(_Letters(symbols).doprint(sp.sympify(expression)))
 
 

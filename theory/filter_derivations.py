@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import sympy as sp
@@ -42,7 +43,14 @@ _QUANTITIES = (
     ),
     quantity("one_minus_cosine", "x", "x", "1", "one minus the cosine between consecutive weights", real=True),
     quantity("norm_squared_leading", "R_{1}", "R_1", "weight²", "squared norm to leading order in ηλ", real=True),
-    quantity("norm_squared_correction", "c_{R}", "c_R", "1", "relative first correction to it", real=True),
+    quantity(
+        "norm_squared_correction",
+        "c_{R}",
+        "c_R",
+        "1",
+        "relative first correction to R_1",
+        real=True,
+    ),
     quantity("angular_update_leading", r"\theta_{1}", "θ_1", "rad", "angle to leading order in ηλ", real=True),
     quantity(
         "norm_squared_scale", r"\tilde R_{*}", "R̃_*", "weight²", "squared norm of a scale-invariant block", real=True
@@ -106,7 +114,7 @@ def linear_optimizer(optimizer: LinearOptimizer, coupling: str, *, name: str | N
     )
     return Derivation(
         name=name or f"optimizer-{optimizer.name.lower().replace('_', '-').replace(' ', '-')}-{coupling}",
-        title=f"Equilibrium of {optimizer.name.replace('-', ' ')} with {coupling} decay on random gradients",
+        title=f"Equilibrium of {_called(optimizer)} with {coupling} decay on random gradients",
         assumptions=exact.assumptions,
         steps=steps,
         equation=found["size"],
@@ -328,10 +336,18 @@ def _scale_slope(expression: Any, earlier: Mapping[str, Any]) -> tuple[Any, ...]
     return (expression.rhs + sp.diff(flow, _stationary).subs(_stationary, norm),)
 
 
+_CALLED = {"sgd": "SGD", "ema": "an exponential moving average", "nesterov": "Nesterov's momentum"}
+
+
+def _called(optimizer: LinearOptimizer) -> str:
+    return _CALLED.get(optimizer.name, optimizer.name.replace("-", " "))
+
+
 @derivation("optimizer-sgd")
 def _sgd() -> Derivation:
     """Derive the equilibrium of SGD, for which coupled and decoupled decay are the same."""
-    return linear_optimizer(SGD, "coupled", name="optimizer-sgd")
+    sgd = linear_optimizer(SGD, "coupled", name="optimizer-sgd")
+    return replace(sgd, title="Equilibrium of SGD on random gradients: coupled and decoupled decay are the same")
 
 
 def _register(optimizer: LinearOptimizer, coupling: str) -> None:

@@ -15,7 +15,7 @@ import sympy as sp
 
 from ..errors import InvalidInput, check_choice
 
-__all__ = ["GLOSSARY", "Quantity", "glossary_markdown", "quantities_named", "quantity", "symbols_of"]
+__all__ = ["GLOSSARY", "Quantity", "glossary_markdown", "names_in", "quantities_named", "quantity", "symbols_of"]
 
 
 @dataclass(frozen=True)
@@ -307,6 +307,40 @@ def symbols_of(names: str) -> tuple[Any, ...]:
     if not isinstance(names, str):
         raise InvalidInput(f"names is {names!r}, but must be text such as 'lr weight_decay'")
     return tuple(_BY_NAME[check_choice("quantity", name, _BY_NAME)].symbol for name in names.split())
+
+
+def names_in(expression: Any) -> set[str]:
+    """Return the names of symbols, indexed ones and functions in an expression, bound indices left out.
+
+    Parameters
+    ----------
+    expression : sympy.Basic
+        Any.
+
+    Returns
+    -------
+    set of str
+
+    Notes
+    -----
+    Bound are indices of sums, products and arrays, and variables of integrals.
+
+    References
+    ----------
+    Our own derivation.
+
+    Examples
+    --------
+    >>> w, k, n = sp.Function("w1"), sp.Symbol("k"), sp.Symbol("n1")
+    >>> sorted(names_in(sp.Sum(w(k), (k, 1, n))))
+    ['n1', 'w1']
+    """
+    bound = {limits[0] for part in expression.atoms(sp.Sum, sp.Product, sp.Integral) for limits in part.limits}
+    bound |= {index for part in expression.atoms(sp.Indexed) for index in part.indices}
+    bound |= {part.args[3] for part in expression.atoms(sp.Limit)}  # the direction, which SymPy keeps as a symbol
+    symbols = {part for part in expression.atoms(sp.Symbol) if part not in bound and not isinstance(part, sp.Dummy)}
+    functions = expression.atoms(sp.core.function.AppliedUndef)
+    return {str(symbol.name) for symbol in symbols} | {str(part.func.__name__) for part in functions}
 
 
 def quantities_named(names: Iterable[str], own: Iterable[Quantity] = ()) -> dict[str, Quantity]:
