@@ -29,9 +29,11 @@ REFERENCES = ("krogh1991", "wan2020", "kosson2023")
 
 CAPTION = """
 Weights of {{ n_layers }} layer{{ "s" if n_layers > 1 else "" }} of the log {{ log }}
-({{ optimizer }}, weight decay {{ weight_decay | given }}): squared norm of each layer{{ per_weight }} as logged
+({{ optimizer }}, {% if weight_decay is none %}each layer with its own weight decay{% else %}weight decay
+{{ weight_decay | given }}{% endif %}): squared norm of each layer{{ per_weight }} as logged
 (markers), what decay alone [@krogh1991] would leave of its start (dashed), and the solution of the balance of decay
-with a steady feed from the gradient [@wan2020; @kosson2023], fitted to the log's second half (line){% if shown <
+with a steady or slowly drifting feed from the gradient [@wan2020; @kosson2023], fitted to the log's second half
+(line){% if shown <
 n_layers %}; the first {{ shown }} layers are drawn{% endif %}.
 {% for layer in layers %}{{ layer.name }}: {{ layer.verdict }}. {% endfor %}
 """

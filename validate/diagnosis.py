@@ -16,9 +16,9 @@ from ..simulate import Layer, OptimizerChoice, layer_equilibrium, optimizer_choi
 from ..theory import derive
 from .comparison import plain
 from .log_fit import Fit, feed_ratios, fitted, left_by_decay, steps_left
-from .log_hyperparameters import agreed, known_shapes, learning_rates
+from .log_hyperparameters import known_shapes, layer_decays, learning_rates
 from .training_log import LayerLog, TrainingLog, read_log
-from .verdicts import verdict
+from .verdicts import closing, verdict
 
 __all__ = ["Diagnosis", "LayerDiagnosis", "diagnose"]
 
@@ -40,9 +40,17 @@ class LayerDiagnosis:
         Rows of the log, and those left out.
     norm_squared_start, norm_squared_end, norm_squared_alone : float
         First and last squared norm, and what decay alone would have left of the first.
+    weight_decay : float
+        Decay coefficient of the layer.
+    time_constant_steps : float or None
+        Steps in which decay takes a weight to 1/e, at the layer's largest learning rate; None without decay.
     norm_squared_fitted, fit_error : float or None
-        Squared norm at which the feed of the log's second half would hold the layer, and half the difference between
-        its two halves; None if the log is too short to tell, or the gradient shrinks the layer.
+        Squared norm at which the feed of the log's second half would hold the layer, or that at the end of the log if
+        the feed was seen to change, and half the width of an interval for where the layer will rest; None if the log
+        is too short to tell, or the gradient shrinks the layer.
+    feed_change : float or None
+        Relative change of the feed over the log's second half, where it is more than scatter: the size at rest is not
+        determined then, unless the change is small.
     norm_squared_predicted : float or None
         Equilibrium on random gradients, from hyperparameters, n_weights and, for SGD, the logged gradient norm.
     norm_squared_by_gap : float or None
@@ -76,8 +84,11 @@ class LayerDiagnosis:
     norm_squared_start: float
     norm_squared_end: float
     norm_squared_alone: float
+    weight_decay: float
+    time_constant_steps: float | None
     norm_squared_fitted: float | None
     fit_error: float | None
+    feed_change: float | None
     norm_squared_predicted: float | None
     norm_squared_by_gap: float | None
     pull_to_decay_first: float | None
@@ -109,10 +120,10 @@ class Diagnosis:
         What its size column tells.
     optimizer : str
         What made the steps.
-    weight_decay : float
-        Decay coefficient.
+    weight_decay : float or None
+        Decay coefficient, if all layers have one.
     time_constant_steps : float or None
-        Steps in which decay takes a weight to 1/e, at the largest learning rate of the log.
+        Steps in which decay takes a weight to 1/e, if that is the same in all layers.
     steps_per_epoch : float or None
         Steps of an epoch.
     tolerance : float
@@ -121,6 +132,8 @@ class Diagnosis:
         Rows read, and those left out as incomplete or no finite number.
     layers : tuple of LayerDiagnosis
         Each layer.
+    summary : str
+        One sentence on all layers: which are in equilibrium, which are not, and what would change that.
     options : dict
         What was given besides the log, by the names of `diagnose`.
     """
@@ -128,13 +141,14 @@ class Diagnosis:
     log: str
     size: str
     optimizer: str
-    weight_decay: float
+    weight_decay: float | None
     time_constant_steps: float | None
     steps_per_epoch: float | None
     tolerance: float
     n_rows: int
     n_left_out: int
     layers: tuple[LayerDiagnosis, ...]
+    summary: str
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def layer(self, name: str) -> LayerDiagnosis:
@@ -208,8 +222,9 @@ def diagnose(
     -----
     Between any two rows, the solution of the derivation "norm-flow" is linear in the size at the first and in the
     equilibrium that the mean feed (pull and noise together) calls for. Two numbers are fitted to the log's second
-    half by least squares: its size at the start and that equilibrium. Learning rates enter through their sum over the
-    steps, so any schedule is allowed; the equilibrium is that of the feed, whatever makes it.
+    half by least squares: its size at the start and that equilibrium; and, if the feed changes by more than scatter, a
+    third: its drift. Learning rates enter through their sum over the steps, so any schedule is allowed; the equilibrium
+    is that of the feed, whatever makes it. Residuals may be correlated in time: a feed that scatters makes them so.
 
     Examples
     --------
@@ -248,28 +263,29 @@ def diagnose(
         if isinstance(log, TrainingLog)
         else read_log(log, size=size, columns=columns, layer_columns=layer_columns, progress=progress)
     )
-    decay = agreed(read, "weight_decay", weight_decay)
+    decays = layer_decays(read, weight_decay)
     known = known_shapes(read, shapes or {})
     if output_layer is not None:
         check_choice("output_layer", output_layer, known)
     per_epoch = None if n_train is None or batch_size is None else n_train / batch_size
     sizes = [None if shape is None else math.prod(shape) for shape in known.values()]
     total = None if None in sizes else sum(size for size in sizes if size is not None)
-    largest = max(float(learning_rates(one, lr, read.name)[0].max()) for one in read.layers)
-    speed = speed_of_decay(choice)
-    if largest * decay >= 1:
-        raise InvalidInput(
-            f"lr {largest:g} times weight_decay {decay:g} would take {largest * decay:.3g} of every weight at each "
-            "step, but must take less than 1; correct them"
-        )
-    if largest == 0:
+    rates = {one.name: learning_rates(one, lr, read.name) for one in read.layers}
+    peaks = {name: float(values.max()) for name, (values, _) in rates.items()}
+    for name, peak in peaks.items():
+        if peak * decays[name] >= 1:
+            raise InvalidInput(
+                f"lr {peak:g} times weight_decay {decays[name]:g} would take {peak * decays[name]:.3g} of every weight "
+                f"of {name} at each step, but must take less than 1; correct them"
+            )
+    if not any(peaks.values()):
         raise InvalidInput(f"the lr is 0 in all of {read.name}: nothing moves the weights; check the column of lr")
     found = tuple(
         _layer(
             one,
             read.size,
-            learning_rates(one, lr, read.name),
-            decay,
+            rates[one.name],
+            decays[one.name],
             choice,
             known[one.name],
             total,
@@ -279,21 +295,19 @@ def diagnose(
         )
         for one in read.layers
     )
-    steps = None
-    if largest * decay > 0:
-        claim = derive("convention-pytorch")
-        steps = float(claim.numeric("time_constant_steps", lr=largest, torch_weight_decay=decay * speed))
+    constants = {layer.time_constant_steps for layer in found}
     return Diagnosis(
         log=read.name,
         size=read.size,
         optimizer=choice.name,
-        weight_decay=decay,
-        time_constant_steps=steps,
+        weight_decay=next(iter(decays.values())) if len(set(decays.values())) == 1 else None,
+        time_constant_steps=constants.pop() if len(constants) == 1 else None,
         steps_per_epoch=per_epoch,
         tolerance=tolerance,
         n_rows=read.n_rows,
         n_left_out=read.n_left_out,
         layers=found,
+        summary=closing([(one.name, one.state, one.steps_to_equilibrium, one.feed_change) for one in found], per_epoch),
         options={name: value for name, value in given.items() if value is not None},
     )
 
@@ -336,8 +350,11 @@ def _layer(
         "norm_squared_start": start,
         "norm_squared_end": end,
         "norm_squared_alone": float(floor[-1]),
+        "weight_decay": weight_decay,
+        "time_constant_steps": _time_constant(float(lr.max()), decay),
         "norm_squared_fitted": fit.rest if fit.rest is not None and fit.rest > 0 else None,
         "fit_error": fit.error,
+        "feed_change": fit.feed_change,
         "norm_squared_predicted": predicted,
         "norm_squared_by_gap": by_gap,
         "pull_to_decay_first": float(block_ratio[0]) if block_ratio.size else None,
@@ -360,6 +377,13 @@ def _layer(
         block_step=block_step,
         block_ratio=block_ratio,
     )
+
+
+def _time_constant(lr: float, decay: float) -> float | None:
+    """Return the steps in which decay takes a weight to 1/e."""
+    if lr * decay == 0:
+        return None
+    return float(derive("convention-pytorch").numeric("time_constant_steps", lr=lr, torch_weight_decay=decay))
 
 
 def _alone(

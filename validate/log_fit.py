@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,16 +17,42 @@ _LEAST_ROWS = 4
 _WINDOW = 0.5
 """Share of the log, its end, from which the equilibrium is fitted."""
 _BLOCKS = 8
+_LEAST_CHANGE = 0.01
+"""Change of the feed over the window, as a share of the equilibrium, below which it counts as steady."""
+_LONGEST = 700.0
+"""Time constants after which nothing of a start is left in floating-point numbers."""
+_MEMORIES = tuple(1.0 - 0.5**power for power in range(11))
+"""Correlations of neighbouring residuals that are tried."""
+_ROUNDING = 1e-9
+"""Scatter, as a share of the size, that no likelihood tells from none."""
 _LEAST_DECAY = 0.02
 """Decay (of the squared norm, over the window) below which the log cannot tell where a layer is heading."""
 
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """The equilibrium that the end of a log calls for."""
+    """The equilibrium that the end of a log calls for.
+
+    Attributes
+    ----------
+    rest : float or None
+        Squared norm at which the feed would hold the layer: the feed of the last row if it was seen to change, else
+        that of the whole window.
+    error : float or None
+        Half the width of an interval for where the layer will rest: the error of the fit, and as much as the feed
+        changed over the window, or can have changed unseen, once more (over a time constant of squared norms at
+        least). None if the rows are too few to tell.
+    feed_change : float or None
+        Relative change of the feed over the window, if more than scatter; None if not.
+    reached : float or None
+        Step from which on the layer was within the tolerance of rest.
+    step, curve : (n_window,) ndarray
+        The fitted curve.
+    """
 
     rest: float | None = None
     error: float | None = None
+    feed_change: float | None = None
     reached: float | None = None
     step: FloatArray = field(default_factory=lambda: np.zeros(0))
     curve: FloatArray = field(default_factory=lambda: np.zeros(0))
@@ -42,7 +69,7 @@ def left_by_decay(time: FloatArray, decay: float) -> FloatArray:
 
 
 def fitted(step: FloatArray, time: FloatArray, norm_squared: FloatArray, decay: float, tolerance: float) -> Fit:
-    """Fit size at the window's start, and equilibrium, to the end of a log."""
+    """Fit size at the window's start, equilibrium, and its drift if there is one, to the end of a log."""
     if step.size < _LEAST_ROWS or time[-1] == 0:
         return Fit()
     window = np.flatnonzero(time >= (1.0 - _WINDOW) * time[-1])
@@ -51,25 +78,70 @@ def fitted(step: FloatArray, time: FloatArray, norm_squared: FloatArray, decay: 
     left = left_by_decay(time[window] - time[window[0]], decay)
     if 1.0 - left[-1] < _LEAST_DECAY:
         return Fit()
-
-    def solved(part: slice) -> NDArray[np.float64]:
-        basis = np.stack([left[part], 1.0 - left[part]], axis=1)
-        return np.asarray(np.linalg.lstsq(basis, norm_squared[window][part], rcond=None)[0])
-
-    begin, rest = (float(value) for value in solved(slice(None)))
-    half = window.size // 2
-    error = None
-    if half >= _LEAST_ROWS:
-        first, second = (float(solved(part)[1]) for part in (slice(None, half), slice(half, None)))
-        error = abs(second - first) / 2.0
-    curve = begin * left + rest * (1.0 - left)
+    sizes = norm_squared[window]
+    steady = np.stack([left, 1.0 - left], axis=1)
+    found = _least_squares(steady, sizes)
+    rest, width, change = float(found.values[1]), None, None
+    if window.size >= _LEAST_ROWS + 1:
+        with np.errstate(divide="ignore"):
+            passed = np.minimum(-np.log(left), _LONGEST)  # in time constants of squared norms
+        drifting = _least_squares(np.column_stack([steady, passed - (1.0 - left)]), sizes)
+        now = np.array([0.0, 1.0, passed[-1]])
+        changed = float(drifting.values[2] * passed[-1])
+        unseen = drifting.width(np.array([0.0, 0.0, passed[-1]]))
+        width = found.width(np.array([0.0, 1.0]))
+        if rest > 0 and abs(changed) > max(unseen, _LEAST_CHANGE * rest):
+            found, rest, unseen = drifting, float(drifting.values @ now), 0.0
+            width = drifting.width(now)
+            change = changed / abs(rest - changed) if rest != changed else None
+        width += max(abs(changed), unseen) * max(1.0, 1.0 / float(passed[-1]))
+    curve = sizes - found.residuals
     reached = None
     if rest > 0:
         outside = np.flatnonzero(np.abs(norm_squared / rest - 1.0) > tolerance)
         last = int(outside[-1]) + 1 if outside.size else 0
         if abs(float(curve[-1]) / rest - 1.0) <= tolerance:  # a scattered last row is no departure
             reached = float(step[min(last, step.size - 1)])
-    return Fit(rest, error, reached, step[window], curve)
+    return Fit(rest, width, change, reached, step[window], curve)
+
+
+@dataclass(frozen=True, eq=False)
+class _Solved:
+    """What least squares gives, and how its values scatter."""
+
+    values: FloatArray
+    residuals: FloatArray
+    covariance: FloatArray
+
+    def width(self, of: FloatArray) -> float:
+        """Return half the width of a 95 % interval for a combination of the values."""
+        free = max(self.residuals.size - self.values.size, 1)
+        return (2.0 + 5.0 / free) * math.sqrt(max(float(of @ self.covariance @ of), 0.0))  # above Student's quantile
+
+
+def _least_squares(basis: FloatArray, sizes: FloatArray) -> _Solved:
+    """Return the least-squares values under residuals that are each correlated with the one before.
+
+    The correlation, between that of measuring errors (0) and of a feed that scatters (near 1), is the one of greatest
+    restricted likelihood.
+    """
+    scale = float(np.abs(sizes).max()) or 1.0
+    free = max(sizes.size - basis.shape[1], 1)
+    best, most = None, -np.inf
+    for memory in _MEMORIES:
+        first = np.sqrt(1.0 - memory**2)
+        whitened = np.vstack([first * basis[:1], basis[1:] - memory * basis[:-1]])
+        white = np.append(first * sizes[:1], sizes[1:] - memory * sizes[:-1])
+        values = np.linalg.lstsq(whitened, white, rcond=None)[0]
+        variance = float(np.sum((white - whitened @ values) ** 2)) / free
+        normal = whitened.T @ whitened
+        likelihood = -free * np.log(variance + (_ROUNDING * scale) ** 2)
+        likelihood += 2.0 * np.log(first) - np.linalg.slogdet(normal)[1]
+        if likelihood > most:
+            most = likelihood
+            best = _Solved(np.asarray(values), sizes - basis @ values, variance * np.linalg.pinv(normal))
+    assert best is not None
+    return best
 
 
 def steps_left(fit: Fit, decay: float, lr: float, tolerance: float) -> float | None:

@@ -11,7 +11,7 @@ from ..errors import InvalidInput, check_choice
 from ..simulate import Layer
 from .training_log import LayerLog, TrainingLog
 
-__all__ = ["agreed", "known_shapes", "learning_rates"]
+__all__ = ["known_shapes", "layer_decays", "learning_rates"]
 
 FloatArray = NDArray[np.float64]
 _CONTRADICTION = 1e-6
@@ -36,22 +36,21 @@ def known_shapes(log: TrainingLog, shapes: Mapping[str, tuple[int, ...]]) -> dic
     return known
 
 
-def agreed(log: TrainingLog, name: str, given: float | None) -> float:
-    """Return a hyperparameter that the log and the caller agree on."""
-    values = [value for value in (getattr(layer, name) for layer in log.layers) if value is not None]
-    if given is None:
-        if not values:
-            raise InvalidInput(f"the log has no column {name}; give the {name} of the run")
-        if len(set(values)) > 1:
+def layer_decays(log: TrainingLog, given: float | None) -> dict[str, float]:
+    """Return the weight decay of every layer, its own in the log or the one given, and refuse what contradicts it."""
+    decays = {}
+    for layer in log.layers:
+        told = layer.weight_decay
+        if told is None:
+            if given is None:
+                raise InvalidInput("the log has no column weight_decay; give the weight_decay of the run")
+            told = given
+        elif given is not None and abs(told - given) > _CONTRADICTION * max(abs(given), abs(told)):
             raise InvalidInput(
-                f"the layers of {log.name} have different {name} ({min(values):g} to {max(values):g}); diagnose "
-                "those of each in a log of its own"
+                f"weight_decay is {given:g}, but the log says {told:g} of {layer.name}; leave it out, or correct it"
             )
-        return float(values[0])
-    wrong = [value for value in values if abs(value - given) > _CONTRADICTION * max(abs(given), abs(value))]
-    if wrong:
-        raise InvalidInput(f"{name} is {given:g}, but the log says {wrong[0]:g}; leave it out, or correct it")
-    return float(given)
+        decays[layer.name] = float(told)
+    return decays
 
 
 def learning_rates(log: LayerLog, lr: float | None, name: str) -> tuple[FloatArray, FloatArray]:

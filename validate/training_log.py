@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, InvalidInput, check_choice
+from .decimal_marks import NumberReader
 from .log_rows import LogRows, open_rows, unknown_column
 
 __all__ = ["COLUMNS", "LOG_SIZES", "LayerLog", "TrainingLog", "read_log"]
@@ -207,12 +207,13 @@ def _long(rows: LogRows, named: Mapping[str, str], size: str | None) -> tuple[st
         raise InvalidInput(f"the size column is called {named['size']}, but the size given is {told}; which is it?")
 
     def parts() -> Iterator[Any]:
+        read = NumberReader(rows.name)
         wanted = list(dict.fromkeys(named.values()))
         codes: dict[Any, int] = {}
         for columns, missing, place in rows.read(wanted):
             names = columns[named["layer"]]
             of_row = np.fromiter((codes.setdefault(name, len(codes)) for name in map(_hashable, names)), np.int64)
-            numbers = {what: _numbers(columns[named[what]]) for what in named if what != "layer"}
+            numbers = {what: read.numbers(columns[named[what]]) for what in named if what != "layer"}
             order = np.argsort(of_row, kind="stable")
             cuts = np.flatnonzero(np.diff(of_row[order])) + 1
             labels = list(codes)
@@ -222,6 +223,7 @@ def _long(rows: LogRows, named: Mapping[str, str], size: str | None) -> tuple[st
                 if part.size
             ]
             yield blocks, missing, place
+        read.check()
 
     return told, parts()
 
@@ -252,12 +254,14 @@ def _wide(rows: LogRows, named: Mapping[str, str], size: str | None, pattern: st
     told = _size_by_names(tuple(found.values()), size)
 
     def parts() -> Iterator[Any]:
+        read = NumberReader(rows.name)
         shared = {what: column for what, column in named.items() if what in _SHARED}
         wanted = list(dict.fromkeys([*shared.values(), *found.values()]))
         for columns, missing, place in rows.read(wanted):
-            common = {what: _numbers(columns[column]) for what, column in shared.items()}
-            blocks = [(name, {**common, "size": _numbers(columns[column])}) for name, column in found.items()]
+            common = {what: read.numbers(columns[column]) for what, column in shared.items()}
+            blocks = [(name, {**common, "size": read.numbers(columns[column])}) for name, column in found.items()]
             yield blocks, missing * len(found), place
+        read.check()
 
     return told, parts()
 
@@ -288,23 +292,6 @@ def _size_by_names(columns: Sequence[str], size: str | None) -> str:
 def _size_in(column: str) -> str | None:
     words = re.split(r"[^a-z_]+", column.lower().replace("norm-squared", "norm_squared"))
     return next((one for one in LOG_SIZES if one in words), None)
-
-
-def _numbers(values: Sequence[Any]) -> FloatArray:
-    """Return values as floats, with nan for whatever is no number."""
-    if isinstance(values, np.ndarray):
-        return values.astype(np.float64)
-    try:
-        return np.fromiter(map(float, values), np.float64, len(values))
-    except (TypeError, ValueError, OverflowError):
-        return np.fromiter(map(_number, values), np.float64, len(values))
-
-
-def _number(value: Any) -> float:
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
-        return math.nan
 
 
 class _Thinned:

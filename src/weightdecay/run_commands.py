@@ -192,6 +192,7 @@ def diagnose(
                 click.echo(paragraph(f"{words} at {value:.5g}", "  "))
         if layer.n_left_out:
             click.echo(paragraph(f"{layer.n_left_out} of {layer.n_rows} rows were left out: not finite", "  "))
+    click.echo("\n" + paragraph(f"In short: {found.summary}."))
     if files:
         click.echo(f"\n{files[0].rpartition('.')[0]}.*: {len(files)} files")
 
@@ -203,13 +204,19 @@ def _summary(found: Diagnosis) -> list[str]:
         lines.append(
             f"{found.n_left_out} rows were left out: incomplete, or a number in them is missing or not finite."
         )
-    steps = found.time_constant_steps
-    if steps is not None:
+    groups: dict[float | None, list[str]] = {}
+    for layer in found.layers:
+        groups.setdefault(layer.time_constant_steps, []).append(layer.name)
+    for steps, names in groups.items():
+        whose = "" if len(groups) == 1 else f" ({', '.join(names[:6])}{', ...' if len(names) > 6 else ''})"
+        if steps is None:
+            lines.append(f"No decay{whose}.")
+            continue
         both = [
             f"{time:.6g} steps" + ("" if per_epoch is None else f" = {time / per_epoch:.3g} epochs")
             for time in (steps, steps / 2)
         ]
-        lines.append(f"Time constant of weights {both[0]}, of squared norms {both[1]}.")
+        lines.append(f"Time constant of weights {both[0]}, of squared norms {both[1]}{whose}.")
     return lines
 
 
