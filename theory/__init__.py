@@ -39,6 +39,7 @@ from . import (  # noqa: F401  # importing a module registers its derivations; u
     one_margin,
     ornstein_uhlenbeck,
     output_layer,
+    probit_unit,
     published_approximations,
     pure_decay,
     radial_equation,
@@ -68,6 +69,7 @@ from .linear_optimizers import EMA, HEAVY_BALL, NESTEROV, SGD
 from .nonlinear_optimizers import ADAM, LION, MUON, RMSPROP, SIGN_SGD, SIGNUM
 from .notation import GLOSSARY, Quantity, glossary_markdown, quantity, symbols_of
 from .optimizers import B, LinearOptimizer, equilibrium
+from .probit_unit import bivariate_normal_cdf, probit_width
 from .proofs import Proof
 from .registry import derivation, derive, names
 from .same_regularizer import Conversion, convention_name, conversions
@@ -105,6 +107,7 @@ __all__ = [
     "StationaryUpdates",
     "Step",
     "Symmetry",
+    "bivariate_normal_cdf",
     "convention_name",
     "conversions",
     "convert",
@@ -117,6 +120,7 @@ __all__ = [
     "margin_transition",
     "names",
     "nielsen_claims",
+    "probit_width",
     "quantity",
     "saturation_ratio",
     "symbols_of",
