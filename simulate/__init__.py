@@ -10,6 +10,7 @@ from .filtered_gradients import FilteredGradient, filtered_gradient
 from .layer_equilibria import LayerEquilibrium, layer_equilibrium, speed_of_decay
 from .layer_models import deep_linear_modes, homogeneous_layers, product_flow
 from .layers import Layer, layer_from_text
+from .moment_closure import ClassMoments, ClosedLoss, closed_loss
 from .momentum_models import momentum_oscillator
 from .noise_models import cox_ingersoll_ross, geometric_brownian_motion, isotropic_noise_norm, ornstein_uhlenbeck
 from .norm_models import norm_under_pull, problem_from_derivation, pure_decay_floor, scale_invariant_norm
@@ -27,6 +28,7 @@ from .sigmoid_models import saturating_sigmoid_pair, sigmoid_pull_ratio
 from .solve import solve
 from .stationary import StationaryLaw, stationary_law
 from .trajectory import Trajectory, norm_trajectory
+from .untrained import Untrained, untrained
 from .update_rules import RULES, SGD, Adam, Lion, Muon, RMSprop, SignSGD, polar_factor
 from .walk import Estimate, Walk, walk
 
@@ -45,6 +47,8 @@ __all__ = [
     "BrownianPaths",
     "Carried",
     "ClaimsReport",
+    "ClassMoments",
+    "ClosedLoss",
     "Constant",
     "Cosine",
     "DecayingRun",
@@ -76,6 +80,7 @@ __all__ = [
     "Step",
     "Tabulated",
     "Trajectory",
+    "Untrained",
     "Walk",
     "WarmUp",
     "WhiteGradients",
@@ -83,6 +88,7 @@ __all__ = [
     "brownian_paths",
     "carry",
     "claims",
+    "closed_loss",
     "collapse",
     "cox_ingersoll_ross",
     "decay_per_step",
@@ -120,5 +126,6 @@ __all__ = [
     "stationary_law",
     "steps_of_decay",
     "tail_off",
+    "untrained",
     "walk",
 ]
