@@ -10,7 +10,6 @@ from types import MappingProxyType
 from typing import Any
 
 from ..errors import InvalidInput, check_choice, check_positive
-from .bracketed_root import bracketed_root
 from .layer_equilibria import LayerEquilibrium, layer_equilibrium, speed_of_decay
 from .layers import Layer
 from .optimizer_choice import OptimizerChoice, optimizer_choice
@@ -225,7 +224,10 @@ def _solved(setting: Setting, wanted: str, aim: float) -> Setting:
         return math.log(reached / aim)
 
     low, high = _bracket(distance, wanted, aim, open_one)
-    return at(low if low == high else bracketed_root(distance, low, high))
+    from scipy.optimize import brentq  # here, since it takes long to import
+
+    root = low if low == high else brentq(distance, low, high, xtol=1e-14, rtol=1e-14)
+    return at(float(root))
 
 
 def _bracket(distance: Callable[[float], float], wanted: str, aim: float, open_one: str) -> tuple[float, float]:

@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike
 
 from ..errors import IntegrationError, InvalidInput, check_count, check_nonnegative, check_positive
 from ..theory import derive
-from .bracketed_root import bracketed_root
 from .decay_laws import decay_per_step, effective_weight_decay
 from .derived import compiled
 from .norm_models import norm_under_pull, pure_decay_floor, scale_invariant_norm
@@ -291,7 +290,7 @@ def _first_inside(away: Callable[[float], float], fine: FloatArray, beyond: Floa
         return 0.0
     if not math.isfinite(beyond[first - 1]):
         return float(fine[first])
-    return bracketed_root(away, float(fine[first - 1]), float(fine[first]))
+    return _root(away, float(fine[first - 1]), float(fine[first]))
 
 
 def _falls_below(away: Callable[[float], float], time_constant: float) -> float:
@@ -303,4 +302,10 @@ def _falls_below(away: Callable[[float], float], time_constant: float) -> float:
         late *= 2.0
         if late > 1e6 * time_constant:  # a tolerance below what floating-point numbers resolve
             return math.inf
-    return bracketed_root(away, 0.0, late)
+    return _root(away, 0.0, late)
+
+
+def _root(function: Callable[[float], float], low: float, high: float) -> float:
+    from scipy.optimize import brentq  # here, since it takes long to import
+
+    return float(brentq(function, low, high))
