@@ -42,7 +42,7 @@ COVERED = {
         "soft threshold and its dynamics": {"soft-threshold"},
         "depth: fold, first-order transition, stable origin": {"depth-transition"},
         "balanced flow of the product": {"product-flow"},
-        "saturation ratio of sigmoids": {"sigmoid-saturation"},
+        "sigmoid layers: saturation ratio, and moments for a better closure": {"sigmoid-saturation", "probit-unit"},
     },
     "optimizers": {
         "any linear filter to leading order": {"filter-leading-order"},

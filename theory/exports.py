@@ -37,6 +37,21 @@ def _minus_outside(term: Any) -> Any:
     return sp.Mul(-1, sp.Sum(-term.function, *term.limits), evaluate=False) if negative else term
 
 
+def _number_outside(product: Any) -> Any:
+    """Return a product in which 2 (1 − ηλ) stands for 2 − 2ηλ: SymPy multiplies numbers into sums."""
+    number, factors = product.as_coeff_Mul()
+    outside, parts = number, []
+    for part in sp.Mul.make_args(factors):
+        base, power = part.as_base_exp()
+        content, bare = base.primitive() if base.is_Add and abs(power) == 1 else (sp.S.One, base)
+        whole = content.is_Integer and content > 1
+        outside *= content**power if whole else 1
+        parts.append(bare**power if whole else part)
+    if outside == number:
+        return product
+    return sp.Mul(*parts) if outside == 1 else sp.Mul(outside, *parts, evaluate=False)
+
+
 def _one_root(product: Any) -> Any:
     """Return a product of square roots with one root over all: SymPy takes roots of positive symbols apart."""
     half = sp.Rational(1, 2)
@@ -63,7 +78,7 @@ class _Letters(LatexPrinter):  # type: ignore[misc]  # SymPy is untyped
         return _ordered_terms(expr)
 
     def _print_Mul(self, expr: Any) -> str:
-        whole = _one_root(expr) if expr.is_Mul else expr  # SymPy prints 1/x as a product, too
+        whole = _one_root(_number_outside(expr)) if expr.is_Mul else expr  # SymPy prints 1/x as a product, too
         return str(super()._print_Mul(whole) if whole.is_Mul or whole is expr else self._print(whole))
 
     def _print_Function(self, expr: Any, exp: str | None = None) -> str:
