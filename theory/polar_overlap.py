@@ -195,5 +195,5 @@ def _finite_size(short: int, long: int) -> FloatArray:
 
 def _polar(matrices: FloatArray) -> FloatArray:
     """Return the polar factors of a stack of matrices, shape (n, short, long)."""
-    left, _, right = np.linalg.svd(matrices, full_matrices=False)
-    return np.asarray(left @ right)
+    squares, left = np.linalg.eigh(matrices @ matrices.swapaxes(-1, -2))  # half the time of singular values
+    return np.asarray((left / np.sqrt(squares)[:, None, :]) @ (left.swapaxes(-1, -2) @ matrices))
