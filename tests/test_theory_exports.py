@@ -6,9 +6,14 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import sympy as sp
 
 import weightdecay
 from weightdecay import theory
+from weightdecay.theory.exports import formula
+from weightdecay.theory.filter_moments import autocovariances
+from weightdecay.theory.positive_factors import positive_factors
+from weightdecay.theory.vanishing import rational_points
 
 MATHML = "{http://www.w3.org/1998/Math/MathML}"
 XHTML = "{http://www.w3.org/1999/xhtml}"
@@ -109,3 +114,51 @@ def test_every_reference_is_in_the_bibliography(name):
 def test_letters_of_the_glossary_are_distinct():
     letters = [line.latex for line in theory.GLOSSARY]
     assert sorted(set(letters)) == sorted(letters)
+
+
+lr, weight_decay, momentum, norm_squared, n_steps = theory.symbols_of("lr weight_decay momentum norm_squared n_steps")
+i, n = sp.symbols("i n", integer=True, positive=True)
+w = sp.IndexedBase("w", real=True)
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        (1 - lr * weight_decay, r"1 - \eta \lambda"),
+        (1 + momentum, r"1 + \mu"),
+        (n_steps - 1, "T - 1"),
+        (n_steps + 1, "T + 1"),
+        (1 + sp.exp(-norm_squared), "1 + e^{- R}"),
+        (norm_squared * (2 - 2 * lr * weight_decay), r"2 R \left(1 - \eta \lambda\right)"),
+        (norm_squared / (2 - 2 * momentum), r"\frac{R}{2 \left(1 - \mu\right)}"),
+        (-norm_squared * (2 + 4 * momentum), r"- 2 R \left(1 + 2 \mu\right)"),
+        (norm_squared * (momentum + sp.Rational(1, 2)), r"R \left(\frac{1}{2} + \mu\right)"),
+        (norm_squared + sp.Sum(-w[i], (i, 1, n)), r"R - \sum_{i=1}^{n} {w}_{i}"),
+        (sp.Eq(norm_squared, sp.Sum(-w[i], (i, 1, n))), r"R = - \sum_{i=1}^{n} {w}_{i}"),
+        (sp.sqrt(lr) * sp.sqrt(weight_decay), r"\sqrt{\eta \lambda}"),
+    ],
+)
+def test_formulas_read_as_in_a_textbook(expression, expected):
+    letters = {line.name: line for line in theory.GLOSSARY}
+    assert expected == formula(expression, letters)
+
+
+FILTERS = [name for name in theory.names() if re.match("optimizer-(sgd|ema|nesterov|heavy-ball-(de)?coupled)", name)]
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_factors_of_an_equilibrium_are_positive_for_small_values(name):
+    for result in theory.derive(name).results.values():
+        sums = [part for part in sp.Mul.make_args(result) if part.is_Add]
+        sums += [part.base for part in sp.Mul.make_args(result) if part.is_Pow and part.base.is_Add]
+        assert [] == [part for part in sums if part.subs(dict.fromkeys(part.free_symbols, sp.Rational(1, 8))) < 0]
+
+
+@pytest.mark.parametrize("optimizer", [theory.HEAVY_BALL, theory.NESTEROV])
+def test_turning_factors_changes_no_value(optimizer):
+    above, below = optimizer.closed_loop("coupled", lr * weight_decay)
+    variance = sp.factor(autocovariances(above, below, (lr, weight_decay, *optimizer.hyperparameters))[0])
+    mixed = sp.factor(-variance * (1 - momentum) ** 3 * sp.sqrt((momentum - 1) / (lr * weight_decay - 2)))
+    assert positive_factors(mixed) != mixed
+    for point in rational_points(mixed.free_symbols, 5):
+        assert 0 == sp.nsimplify(sp.simplify((positive_factors(mixed) - mixed).subs(point)))

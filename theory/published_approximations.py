@@ -287,7 +287,7 @@ def _published_approximations() -> Derivation:
         assumptions=(
             "Gradients are Gaussian white noise; decay is decoupled and slow against the memory, so that the squared "
             "norm goes as the autocorrelation time: a ratio of times is one of squared norms.",
-            "Long memory means b to 1; at b = 0.9 the ratios are within 2 % of their limits.",
+            "Long memory means momentum b to 1; at b = 0.9 the ratios are within 2 % of their limits.",
             "For Muon: large matrices with an exact polar factor, square but for the last ratio; what Newton-Schulz "
             "steps change is in the derivation newton-schulz-power.",
         ),
