@@ -10,7 +10,7 @@ draws and writes the eight files of a figure, ``figures.load(csv, json)`` reads 
 
 from .bibliography import cite
 from .bundle import load, redraw, save
-from .catalogue import all_ids, ids, make, references
+from .catalogue import all_ids, further_ids, ids, make, references
 from .checking import Finding, check
 from .files import output_folder
 from .gallery_index import write_index
@@ -25,6 +25,7 @@ __all__ = [
     "cite",
     "draw_figure",
     "figure_style",
+    "further_ids",
     "ids",
     "load",
     "load_all",

@@ -12,7 +12,7 @@ from ..errors import check_choice
 from ..validate import Report
 from .bibliography import MNIST, SOFTWARE
 
-__all__ = ["FigureModule", "all_ids", "ids", "make", "module", "references"]
+__all__ = ["FigureModule", "all_ids", "further_ids", "ids", "make", "module", "references"]
 
 _OF_EXPERIMENTS = (  # in the order in which they are told
     "founding-question",
@@ -37,6 +37,8 @@ _OF_THEORY: tuple[str, ...] = (
 """Figures of no experiment that `figures` draws too: they need no data set."""
 _OF_HYPERPARAMETERS = ("norm-trajectory", "diagnosis")
 """Figures of what a user gives: they are drawn by other commands than `figures`."""
+_FURTHER = ("without-training",)
+"""Figures of experiments that are run when they are named."""
 
 
 class FigureModule(Protocol):
@@ -75,12 +77,21 @@ def ids() -> tuple[str, ...]:
 
 
 def all_ids() -> tuple[str, ...]:
-    """Return the names of all figures, also those that are drawn of what a user gives.
+    """Return the names of all figures, also those that are drawn of what a user gives or when they are named.
 
     >>> "norm-trajectory" in set(all_ids()) - set(ids())
     True
     """
-    return ids() + _OF_HYPERPARAMETERS
+    return ids() + _OF_HYPERPARAMETERS + _FURTHER
+
+
+def further_ids() -> tuple[str, ...]:
+    """Return the names of the figures that are drawn with nothing given, but only when they are named.
+
+    >>> further_ids()
+    ('without-training',)
+    """
+    return _FURTHER
 
 
 def module(figure_id: str) -> FigureModule:
@@ -126,5 +137,5 @@ def references(figure_id: str, data_name: str = "MNIST") -> tuple[str, ...]:
     >>> references("founding-question")[:2]
     ('weightdecay', 'lecun1998')
     """
-    data = (MNIST,) if data_name == "MNIST" and figure_id in _OF_EXPERIMENTS else ()
+    data = (MNIST,) if data_name == "MNIST" and figure_id in _OF_EXPERIMENTS + _FURTHER else ()
     return (SOFTWARE, *data, *module(figure_id).REFERENCES)

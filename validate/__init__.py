@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .experiments import experiments, run
+from .experiments import experiments, further_experiments, run
 from .provenance import code_checksum, provenance
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ __all__ = [
     "describe",
     "diagnose",
     "experiments",
+    "further_experiments",
     "keeping_runs",
     "load_mnist",
     "on_cluster",

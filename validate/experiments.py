@@ -16,7 +16,7 @@ from .comparison import Report
 from .datasets import Dataset, load_mnist
 from .run_store import RunStore, as_store, keeping_runs, store_in_use
 
-__all__ = ["experiments", "run"]
+__all__ = ["experiments", "further_experiments", "run"]
 
 _NAMES = (  # each is the function `run` of the module of that name
     "founding-question",
@@ -32,15 +32,26 @@ _NAMES = (  # each is the function `run` of the module of that name
     "fluctuations",
     "validity",
 )
+_FURTHER = ("without-training",)
+"""Run when named only: what they predict rests on assumptions that are known to be rough."""
 
 
 def experiments() -> tuple[str, ...]:
-    """Return the names of all experiments.
+    """Return the names of the experiments that are run where none is named.
 
     >>> "founding-question" in experiments()
     True
     """
     return _NAMES
+
+
+def further_experiments() -> tuple[str, ...]:
+    """Return the names of those that are run when they are named.
+
+    >>> further_experiments()
+    ('without-training',)
+    """
+    return _FURTHER
 
 
 def run(
@@ -59,7 +70,7 @@ def run(
     Parameters
     ----------
     name : str
-        One of `experiments`.
+        One of `experiments` or `further_experiments`.
     scale : {"quick", "full"}, optional
         Whether to answer in a minute or with small error bars.
     n_jobs : int, optional
@@ -96,7 +107,7 @@ def run(
     StoreWarning
         If a kept run is damaged or was made by another version, or a finished run cannot be kept.
     """
-    check_choice("experiment", name, _NAMES)
+    check_choice("experiment", name, _NAMES + _FURTHER)
     check_choice("scale", scale, ["quick", "full"])
     experiment = importlib.import_module(f".{name.replace('-', '_')}", __package__).run
     standard = {"scale", "n_jobs", "rng", "data", "progress"}

@@ -106,7 +106,7 @@ def figures(
     from . import figures as drawing
 
     for name in figure_ids:
-        check_choice("figure", name, drawing.all_ids() if checking else drawing.ids())
+        check_choice("figure", name, drawing.all_ids() if checking else drawing.ids() + drawing.further_ids())
     if checking:
         _check_figures(Path(out or "figures/gallery"), figure_ids, as_json)
         return
@@ -172,7 +172,7 @@ def validate(experiments: tuple[str, ...], as_json: bool, **options: Any) -> Non
     from . import validate as judge
 
     for name in experiments:
-        check_choice("experiment", name, judge.experiments())
+        check_choice("experiment", name, judge.experiments() + judge.further_experiments())
     chosen = tuple(dict.fromkeys(experiments)) or _founding_if_given(options, judge.experiments())
     with _running(options) as (given, progress):
         reports, failures = _each(chosen, lambda name, progress: judge.run(name, **given, progress=progress), progress)

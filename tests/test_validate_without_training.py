@@ -1,0 +1,121 @@
+"""The founding question without training: on small made-up data in every detail, on MNIST for the numbers."""
+
+import numpy as np
+import pytest
+
+from weightdecay import figures, validate
+from weightdecay.errors import InvalidInput
+from weightdecay.figures import without_training as drawing
+from weightdecay.figures.captions import fill
+from weightdecay.validate import Dataset, Part
+from weightdecay.validate.without_training import class_moments
+
+NAME = "without-training"
+
+
+@pytest.fixture(scope="module")
+def small_data():
+    rng = np.random.default_rng(0)
+    parts = []
+    for n_rows in (205, 40, 40):
+        labels = rng.integers(9, size=n_rows, dtype=np.uint8)  # one class has no examples
+        images = rng.integers(0, 90, size=(n_rows, 16), dtype=np.uint8)
+        images[np.arange(n_rows), labels] += 160
+        images[:, [12, 15]] = 0
+        parts.append(Part(images, labels))
+    return Dataset("small", *parts, image_shape=(4, 4))
+
+
+@pytest.fixture(scope="module")
+def small_report(small_data):
+    return validate.run(NAME, data=small_data, n_jobs=1, hidden=6, epochs=6, lmbda=0.5, rng=3)
+
+
+def test_it_is_run_when_named_and_not_among_the_twelve():
+    assert len(validate.experiments()) == 12
+    assert NAME not in validate.experiments()
+    assert (NAME,) == validate.further_experiments()
+    assert (NAME,) == figures.further_ids()
+
+
+def test_moments_are_those_of_each_class(small_data):
+    moments = class_moments(small_data, 5)
+    shares = np.asarray(moments.shares)
+    inputs, labels = small_data.train.images * small_data.pixel_scale, small_data.train.labels
+    assert (5, 16, 16) == (moments.leading_means.shape[1], *moments.axes.shape)
+    assert shares[9] == 0
+    np.testing.assert_allclose(np.mean(labels == 3), shares[3])
+    np.testing.assert_allclose(inputs[labels == 3].mean(0) @ moments.axes[:, :5], moments.leading_means[3])
+    covariance = np.cov(inputs[labels == 3].T, bias=True)
+    np.testing.assert_allclose(covariance, np.asarray(moments.covariances)[3], atol=1e-12)
+    np.testing.assert_allclose((inputs[labels == 3] ** 2).mean(0).sum(), moments.powers[3].sum())
+
+
+def test_each_layer_is_judged_at_the_epochs_that_there_are_by_the_spread_of_the_seeds(small_report):
+    judged = [found for found in small_report.comparisons if found.tolerance is not None]
+    keys = [f"variance layer {layer} epoch {epoch}" for layer in (2, 3) for epoch in (1, 5, 6)]
+    assert keys == [found.key for found in judged]
+    n_seeds = small_report.provenance["parameters"]["n_seeds"]
+    for found in judged:
+        assert found.tolerance == pytest.approx(2 * found.standard_error * np.sqrt(n_seeds))
+        assert "absolute" == found.tolerance_kind
+        assert "data and hyperparameters" == found.inputs
+
+
+def test_weights_that_hardly_learn_are_predicted_within_the_spread(small_data):
+    # 84 steps at a small rate: what is left is decay, and the small steps that the data ask for
+    report = validate.run(NAME, data=small_data, n_jobs=1, hidden=6, epochs=4, eta=0.001, lmbda=0.5, rng=3)
+    assert [] == [found.key for found in report.comparisons if found.passed is False]
+
+
+def test_the_same_seed_gives_the_same_report(small_data):
+    one, other = (
+        validate.run(NAME, data=small_data, n_jobs=1, hidden=4, epochs=1, lmbda=0.5, rng=seed) for seed in (1, 1)
+    )
+    assert one.comparisons == other.comparisons
+    assert one.comparison("variance layer 3 epoch 1").predicted != one.comparison("variance layer 3 epoch 1").measured
+
+
+def test_curves_and_comparisons_say_the_same(small_report):
+    curves = {curve.name: curve for curve in small_report.curves}
+    for layer in (2, 3):
+        found = small_report.comparison(f"variance layer {layer} epoch 5")
+        assert found.predicted == curves[f"layer {layer}, variance predicted"].y[5]
+        assert found.measured == pytest.approx(curves[f"layer {layer}, variance trained"].y[5])
+        off = curves[f"layer {layer}, predicted"].y[5]
+        assert found.predicted / found.measured - 1 == pytest.approx(off)
+        assert found.tolerance / found.measured == pytest.approx(curves[f"layer {layer}, two deviations above"].y[5])
+    assert all(np.isfinite(curve.x).all() and np.isfinite(curve.y).all() for curve in small_report.curves)
+
+
+@pytest.mark.parametrize("width", ["full", "column"])
+def test_the_figure_has_a_band_and_a_line_for_each_layer(small_report, width):
+    with figures.figure_style(NAME):
+        figure = figures.draw_figure(small_report, NAME, width=width)
+        figure.draw_without_rendering()
+    assert len(figure.axes) == 4
+    told = drawing.facts(small_report)
+    text = fill(drawing.CAPTION, told)
+    assert "5 trained seeds" in text
+    assert f"({told['layers'][2]['inside']} of 3 epochs inside)" in text
+    assert len(fill(drawing.ALT, told)) > 80
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("eta", 0), ("lmbda", -1), ("hidden", 0), ("epochs", 0), ("batch_size", 300)]
+)
+def test_values_outside_their_range_are_refused_by_name(small_data, option, value):
+    with pytest.raises(InvalidInput, match=option):
+        validate.run(NAME, data=small_data, n_jobs=1, **{option: value})
+
+
+@pytest.mark.slow
+def test_mnist_variances_are_predicted_within_a_fifth_and_the_late_ones_within_a_tenth():
+    report = validate.run(NAME)
+    for layer in (2, 3):
+        for epoch in (1, 5, 10, 20, 30):
+            found = report.comparison(f"variance layer {layer} epoch {epoch}")
+            assert found.predicted == pytest.approx(found.measured, rel=0.1 if epoch > 10 or layer == 2 else 0.2)
+    assert report.comparison("variance layer 3 epoch 30").passed
+    # decay alone would leave 0.0498 in both layers
+    assert report.comparison("variance layer 3 epoch 30").measured > 3
