@@ -105,11 +105,14 @@ class ClaimsReport:
         Epochs in which decay takes a weight to 1/e; squared norms take half.
     epochs : int
         Length of the run.
+    summary : str
+        Which layers shrank and which grew, why, and whether the run was long enough for claim 3.
     """
 
     layers: tuple[LayerClaims, ...]
     time_constant_epochs: float
     epochs: int
+    summary: str
 
     def to_dict(self) -> dict[str, Any]:
         """Return the verdicts as a dict, ready for JSON."""
@@ -279,7 +282,7 @@ def claims(
             )
         )
     constant = derive("nielsen-claim-2").numeric("time_constant_epochs", lr=lr, lmbda=lmbda, batch_size=batch_size)
-    return ClaimsReport(tuple(told), float(constant), count)
+    return ClaimsReport(tuple(told), float(constant), count, _summary(layers, told, float(constant), count))
 
 
 def _as_run(measured: MeasuredLayer, feed: float) -> LayerRun:
@@ -350,6 +353,32 @@ def _story(
     if rest is None:
         return told + "the gradient shrank it as well"
     told += (
-        f"the gradient gave {ratios[0]:.2g} times what decay takes at the start, {ratios[1]:.2g} times that at the end"
+        f"the gradient gave, on average over the run, {ratios[0]:.2g} times what decay takes at the start and "
+        f"{ratios[1]:.2g} times what it takes at the end"
     )
-    return told + f"; such a feed would hold it at a size per weight of {rest:.3g}, {prefactor:.3g} over √n_weights"
+    return told + (
+        f"; such a feed would hold it at a size per weight of {rest:.3g}, which is {prefactor:.3g}/√n_weights with the "
+        "weights of the layer"
+    )
+
+
+def _summary(
+    measured: Sequence[MeasuredLayer], layers: Sequence[LayerClaims], time_constant: float, epochs: int
+) -> str:
+    """Return in one sentence why some layers shrank and others grew, and whether the run could show claim 3."""
+    parts = []
+    for one, layer in zip(measured, layers, strict=True):
+        ratio = layer.feed_to_decay_start
+        if one.norm_squared_end < one.norm_squared_start:
+            gave = "the gradient shrank it too" if ratio <= 0 else f"the gradient gave only {ratio:.2g} times that"
+            parts.append(f"{layer.name} shrank, since {gave}")
+        else:
+            parts.append(f"{layer.name} did not shrink, since the gradient gave {ratio:.2g} times that")
+    needed = max(layer.epochs_to_network_size for layer in layers)
+    length = f"{epochs} epochs are {epochs / time_constant:.2g} time constants"
+    alone = f"decay alone needs {needed:.0f} epochs down to 1/√n with n all weights"
+    long_enough = epochs >= needed
+    return (
+        f"decay takes the same part of every weight, and a layer shrinks only where the gradient gives less than decay "
+        f"takes: {'; '.join(parts)}; {length}, {'enough' if long_enough else 'too few'} to judge claim 3, since {alone}"
+    )

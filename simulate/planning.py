@@ -259,6 +259,8 @@ def _bracket(distance: Callable[[float], float], wanted: str, aim: float, open_o
 
 
 def _untold(setting: Setting, wanted: str) -> str:
+    if setting.optimizer == "muon" and setting.layer.fan_in is None:
+        return f"muon updates matrices only, but {setting.layer.name} is a bias or gain; give it another shape"
     if wanted == "time-constant-epochs":
         return "a time constant in epochs also needs n_train and batch_size; give them, or steps"
     needs = "unit_gradient_power or gradient_power (power= of the layer)"

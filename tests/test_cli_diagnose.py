@@ -37,7 +37,8 @@ def test_the_founding_question_is_answered_in_words_and_numbers(log):
     assert "Time constant of weights 100000 steps = 20 epochs, of squared norms 50000 steps = 10 epochs." in told
     assert "layer 2: still on its decay transient: its squared norm went from 2.376e+04 to" in told
     assert "(decay alone would leave 1183)" in told
-    assert "heading for 780 ±" in told
+    assert "heading for 780 (rms 0.182), there after epoch" in told
+    assert "In short: layer 3 is in equilibrium with decay, but layer 2 is still falling: that takes some" in told
     assert "until epoch 66.7 to 1/√fan_in and until epoch 101 to 1/√(all weights)" in told
     assert "the run is too short to show it there" in told
 
@@ -88,6 +89,7 @@ def test_many_layers_are_all_in_the_table_and_six_in_the_picture(tmp_path):
         ([*BOOK, "--column", "step=time"], "has no column 'time' for the step; it has: step, layer, norm_squared"),
         ([*BOOK, "--shapes", "layer 4=30x784"], "must be one of: layer 2, layer 3"),
         ([*BOOK, "--shapes", "layer 2"], "the layer 'layer 2' cannot be read"),
+        ([*BOOK, "--shapes", "layer 2=3x3", "--shapes", "layer 2=4x4"], "two shapes; give each once"),
         ([*BOOK, "--size", "norm"], "which is it?"),
         ([*BOOK, "--layer-colums", "x"], "No such option"),
         (["--lr", "fast"], "is not a valid float"),
@@ -104,3 +106,6 @@ def test_a_file_that_is_not_there_is_answered_in_one_sentence():
     done = run("none.csv", "--lr", "0.1", "--weight-decay", "0.1")
     assert 2 == done.exit_code
     assert "Error: none.csv cannot be read (no such file or directory)" in done.output
+    done = run("", "--lr", "0.1", "--weight-decay", "0.1")
+    assert 2 == done.exit_code
+    assert "Error: the name of the log is empty" in done.output

@@ -50,6 +50,10 @@ def test_a_way_without_solution_is_no_error():
         (["--lr", "0.1", "--time-constant-epochs", "5"], "also needs n_train and batch_size"),
         (["--to-lr", "0.1"], "lr and weight_decay are both needed"),
         (["--rms", "one"], "is not a valid float"),
+        (
+            ["--rms", "1", "--lr", "0.1", "--optimizer", "muon", "--layer", "b=10"],
+            "muon updates matrices only",
+        ),
         (["--lr", "0.1", "--rms", "1", "--n-train", "1.5"], "must be a whole number"),
         (["--lr", "0.1", "--rms", "1", "--layer", "fc"], "the layer 'fc' cannot be read"),
     ],

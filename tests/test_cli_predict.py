@@ -50,6 +50,8 @@ def test_a_language_model_is_answered_without_a_data_set():
         (["--lr", "0.1", "--weight-decay", "1e-4", "--epochs", "3"], "--epochs also needs --n-train and --batch-size"),
         (["--lr", "0.1", "--lmbda", "5", "--steps", "3"], "--lmbda also needs --n-train"),
         (["--lr", "fast", "--weight-decay", "1", "--steps", "3"], "the schedule 'fast' cannot be read"),
+        (["--lr", "nan", "--weight-decay", "1", "--steps", "3"], "--lr nan: value is nan"),
+        (["--lr", "1", "--weight-decay", "-1", "--steps", "3"], "--weight-decay -1: value is -1.0"),
         (["--lr", "10", "--weight-decay", "1", "--steps", "3"], "decay takes 10 of every weight"),
         (["--lr", "0.1", "--weight-decay", "1", "--steps", "3", "--layer", "fc"], "the layer 'fc' cannot be read"),
         (["--lr", "0.1", "--weight-decay", "1", "--steps", "x"], "is 'x', but must be a whole number"),

@@ -48,6 +48,9 @@ def test_the_command_says_it_in_words():
     assert "layer 3 claim 1 FALSE decay takes 0.307 times what the gradient gives" in told
     assert "30 epochs could not show it: decay alone needs 101" in told
     assert "decay alone would need 67 epochs to 1/root of the fan-in and 101 to 1/root of all weights" in told
+    assert "layer 2 shrank, since the gradient gave only 0.031 times that" in told
+    assert "layer 3 did not shrink, since the gradient gave 3.3 times that" in told
+    assert "30 epochs are 1.5 time constants, too few to judge claim 3, since decay alone needs 102 epochs" in told
 
 
 def test_json_has_every_verdict_and_no_infinity():
@@ -129,6 +132,8 @@ def test_bad_input_is_answered_in_one_sentence(changed, message):
     [
         (["--size", "variance", "--layer", "w=3x4,start=1"], "must have its size at the start and at the end"),
         (["--size", "variance", "--layer", "w=3x4,start=1,end=small"], "'end=small' of the layer"),
+        (["--size", "variance", "--layer", "w=3x4,start=1,end=1,start=2"], "has start twice; give it once"),
+        (["--size", "rms", "--layer", "w=3x4,start=1,end=1", "--epochs", "9" * 20], "from 1 to 1000000000000000"),
         (["--size", "variance", "--layer", "w=3x4,start=1,end=-1"], "end of w is -1.0"),
         (["--size", "varience", "--layer", "w=3x4,start=1,end=1"], "did you mean 'variance'"),
         (["--layer", "w=3x4,start=1,end=1"], "Missing option '--size'"),

@@ -116,6 +116,7 @@ def test_momentum_speeds_a_penalty_up_as_heavy_ball_relaxes():
             ["--from", "pytorch", "--value", "11", "--lr", "0.1", "--n-train", "9", "--batch-size", "2"],
             "decay would take 1.1 of",
         ),
+        (["--from", "pytorch", "--value", "1", "--lr", "0.1", "--lr-max", "0.01"], "--lr-max is 0.01, but must be at"),
         (["--value", "1"], "Missing option '--from'"),
         (["--from", "pytorch", "--value", "1e-4x"], "is not a valid float"),
     ],

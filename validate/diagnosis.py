@@ -307,7 +307,7 @@ def diagnose(
         n_rows=read.n_rows,
         n_left_out=read.n_left_out,
         layers=found,
-        summary=closing([(one.name, one.state, one.steps_to_equilibrium, one.feed_change) for one in found], per_epoch),
+        summary=closing([_in_short(layer) for layer in found], per_epoch),
         options={name: value for name, value in given.items() if value is not None},
     )
 
@@ -377,6 +377,12 @@ def _layer(
         block_step=block_step,
         block_ratio=block_ratio,
     )
+
+
+def _in_short(layer: LayerDiagnosis) -> tuple[str, str, float | None, float | None]:
+    """Return what the closing sentence is made of."""
+    state = "zero" if layer.norm_squared_start == layer.norm_squared_end == 0 else layer.state
+    return layer.name, state, layer.steps_to_equilibrium, layer.feed_change
 
 
 def _time_constant(lr: float, decay: float) -> float | None:

@@ -74,6 +74,8 @@ def open_rows(path: str | os.PathLike[str]) -> LogRows:
         If the file cannot be read, is empty, or is none of these.
     """
     file = Path(path)
+    if not str(path):
+        raise DataError("the name of the log is empty; give a csv, jsonl or npz file")
     try:
         with file.open("rb") as stream:
             head = stream.read(_HEAD)

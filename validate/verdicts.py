@@ -10,6 +10,8 @@ __all__ = ["closing", "verdict"]
 
 _WIDE = 0.5
 """A fit whose error is more than this share of it is told as a guess."""
+_DIGITS = 5e-5
+"""Share of a size that its four printed digits do not show."""
 _SHOWN = 6
 """Names of layers that the closing sentence lists of each kind."""
 
@@ -59,7 +61,7 @@ def verdict(found: Mapping[str, Any], *, per_weight: bool, last_step: float, per
         )
     rest, error = found["norm_squared_fitted"], found["fit_error"]
     size = _size(rest, found["n_weights"], per_weight)
-    within = "" if error is None else f" ± {float(f'{error:.2g}'):.4g}"
+    within = "" if error is None or error < _DIGITS * rest else f" ± {float(f'{error:.2g}'):.4g}"
     ratio = f"the gradient gives {found['pull_to_decay']:.3g} times what decay takes"
     first = found["pull_to_decay_first"]
     if first is not None:
@@ -149,6 +151,7 @@ _WORDS = {
     "falling": "still falling",
     "growing": "still growing",
     "shrinking": "being shrunk by the gradient too",
+    "zero": "0 throughout",
     "unknown": "too early in the run to judge",
 }
 

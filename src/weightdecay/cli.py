@@ -20,7 +20,7 @@ import click
 from .command_parts import FAILED, Count, as_json_option, examples, exit_if, files_line, print_json, progress_bar
 from .errors import InvalidInput, JobError, ProofError, WeightDecayError
 from .experiment_commands import figures, sentence, validate
-from .hyperparameter_commands import convert, plan, predict
+from .hyperparameter_commands import convert, plan, predict, schedule_option
 from .run_commands import claims, diagnose
 
 if TYPE_CHECKING:
@@ -226,8 +226,8 @@ def simulate(
     rms = check_positive("rms", rms)
     start = check_positive("n_weights times rms squared", n_weights * rms * rms)
     schedules: dict[str, Any] = {
-        "lr": integrator.schedule_from_text(lr, n_steps),
-        "weight_decay": integrator.schedule_from_text(weight_decay, n_steps),
+        "lr": schedule_option("--lr", lr, n_steps),
+        "weight_decay": schedule_option("--weight-decay", weight_decay, n_steps),
     }
     files: tuple[Path, ...] = ()
     with _checked_folder(plot) as folder:

@@ -13,9 +13,9 @@ from .errors import InvalidInput, check_positive
 __all__ = ["convert", "plan", "predict"]
 
 if TYPE_CHECKING:
-    from .simulate import Layer, LayerPrediction, Prediction
+    from .simulate import Layer, LayerPrediction, Prediction, Schedule
 
-_MOST = 10**15
+MOST = 10**15
 _OPTIMIZERS = "sgd, momentum, nesterov, sgdw, adam, adamw, rmsprop, sign-sgd, signum, lion or muon."
 
 
@@ -41,9 +41,19 @@ RUN_OPTIONS = (
 )
 
 
+def schedule_option(option: str, text: str, n_steps: int) -> Schedule:
+    """Return the schedule that an option gives; what is wrong with it is told with the option's name."""
+    from . import simulate
+
+    try:
+        return simulate.schedule_from_text(text, n_steps)
+    except InvalidInput as problem:
+        raise InvalidInput(f"{option} {text}: {problem}") from None
+
+
 def run_arguments(options: dict[str, Any]) -> dict[str, Any]:
     """Take the options of a run out of all options, and return the arguments they stand for."""
-    from . import simulate, theory
+    from . import theory
 
     lr, weight_decay, lmbda, steps, epochs = (
         options.pop(name) for name in ("lr", "weight_decay", "lmbda", "steps", "epochs")
@@ -55,8 +65,8 @@ def run_arguments(options: dict[str, Any]) -> dict[str, Any]:
         if n_train is None or batch_size is None:
             raise InvalidInput("--epochs also needs --n-train and --batch-size, which make an epoch; or give --steps")
         length = max(1.0, check_positive("epochs", epochs) * n_train / batch_size)
-        if length > _MOST:
-            raise InvalidInput(f"the run has {length:.3g} steps, but must have at most {_MOST:.0e}; lower --epochs")
+        if length > MOST:
+            raise InvalidInput(f"the run has {length:.3g} steps, but must have at most {MOST:.0e}; lower --epochs")
         steps = round(length)
     if (weight_decay is None) == (lmbda is None):
         raise InvalidInput("the decay is needed once: give either --weight-decay or --lmbda")
@@ -65,8 +75,8 @@ def run_arguments(options: dict[str, Any]) -> dict[str, Any]:
             raise InvalidInput("--lmbda also needs --n-train, by which Nielsen divides it")
         weight_decay = repr(theory.convert(lmbda, "nielsen", "pytorch", n_train=n_train))
     return {
-        "lr": simulate.schedule_from_text(lr, steps),
-        "weight_decay": simulate.schedule_from_text(weight_decay, steps),
+        "lr": schedule_option("--lr", lr, steps),
+        "weight_decay": schedule_option("--weight-decay", weight_decay, steps),
         "n_steps": steps,
     }
 
@@ -107,6 +117,9 @@ def convert(source: str, value: float, target: str | None, as_json: bool, **opti
     """
     from . import theory
 
+    lr, lr_max = options["lr"], options["lr_max"]
+    if lr is not None and lr_max is not None and lr_max < lr:
+        raise InvalidInput(f"--lr-max is {lr_max:g}, but must be at least --lr, {lr:g}: it is the schedule's largest")
     found = theory.conversions(value, source, **options)
     wanted = tuple(theory.CONVENTIONS) if target is None else (theory.convention_name(target),)
     if as_json:

@@ -17,7 +17,7 @@ from .command_parts import (
     with_options,
 )
 from .errors import InvalidInput
-from .hyperparameter_commands import OPTIMIZER_OPTIONS, drawn
+from .hyperparameter_commands import MOST, OPTIMIZER_OPTIONS, drawn
 
 if TYPE_CHECKING:
     from .simulate import MeasuredLayer
@@ -37,9 +37,9 @@ _LAYER = "NAME=ROWSxCOLUMNS,start=SIZE,end=SIZE"
 )
 @click.option("--lr", type=float, required=True, help="Learning rate, the book's eta.")
 @click.option("--lmbda", type=float, required=True, help="Regularization parameter, the book's lambda.")
-@click.option("--n-train", type=Count(1), required=True, help="Examples in the training set.")
-@click.option("--batch-size", type=Count(1), required=True, help="Examples in a mini-batch.")
-@click.option("--epochs", type=Count(1), required=True, help="Epochs of the run.")
+@click.option("--n-train", type=Count(1, MOST), required=True, help="Examples in the training set.")
+@click.option("--batch-size", type=Count(1, MOST), required=True, help="Examples in a mini-batch.")
+@click.option("--epochs", type=Count(1, MOST), required=True, help="Epochs of the run.")
 @click.option(
     "--size", required=True, metavar="WAY", help="How sizes are told: norm, norm-squared, rms or variance (of mean 0)."
 )
@@ -91,6 +91,7 @@ def claims(
                     "  ",
                 )
             )
+    click.echo("\n" + paragraph(f"In short: {found.summary}."))
 
 
 def _measured(text: str, size: str) -> MeasuredLayer:
@@ -102,6 +103,8 @@ def _measured(text: str, size: str) -> MeasuredLayer:
     for part in text.split(","):
         name, equals, value = part.partition("=")
         if equals and name.strip() in ("start", "end"):
+            if name.strip() in sizes:
+                raise InvalidInput(f"the layer {text!r} has {name.strip()} twice; give it once")
             try:
                 sizes[name.strip()] = float(value)
             except ValueError:
@@ -173,7 +176,10 @@ def diagnose(
             raise InvalidInput("--lmbda also needs --n-train, by which Nielsen divides it")
         options["weight_decay"] = theory.convert(lmbda, "nielsen", "pytorch", n_train=options["n_train"])
     named = dict(_pair(text, "--column", "step=iteration") for text in columns)
-    known = {layer.name: layer.shape for layer in map(simulate.layer_from_text, shapes)}
+    given = [simulate.layer_from_text(text) for text in shapes]
+    known = {layer.name: layer.shape for layer in given}
+    if len(known) < len(given):
+        raise InvalidInput("--shapes gives a layer two shapes; give each once")
     with progress_bar() as progress:
         found = validate.diagnose(log, columns=named, shapes=known, progress=progress, **options)
     files = drawn(plot, "diagnosis", diagnosis=found) if plot is not None else []
