@@ -11,6 +11,7 @@ from xml.sax.saxutils import escape
 import sympy as sp
 from sympy.printing.latex import LatexPrinter
 from sympy.printing.mathml import MathMLPresentationPrinter
+from sympy.printing.str import StrPrinter
 
 from .notation import Quantity
 
@@ -441,10 +442,17 @@ def to_dict(derivation: Derivation) -> dict[str, Any]:
     }
 
 
+class _Names(StrPrinter):  # type: ignore[misc]  # SymPy is untyped
+    """Printer of names of arguments, with the order of terms of formulas: 1 - lr*weight_decay."""
+
+    def _as_ordered_terms(self, expr: Any, order: str | None = None) -> list[Any]:  # noqa: ARG002  # theirs
+        return _ordered_terms(expr)
+
+
 def _plain(expression: Any) -> str:
     if isinstance(expression, sp.Eq):
-        return f"{expression.lhs} = {expression.rhs}"
-    return str(expression)
+        return f"{_Names().doprint(expression.lhs)} = {_Names().doprint(expression.rhs)}"
+    return str(_Names().doprint(expression))
 
 
 def _display(inside: str) -> str:
