@@ -31,7 +31,9 @@ class and from the hyperparameters, without training, by an ordinary differentia
 Predicted over trained variance, less 1; shaded, two standard deviations of single runs, the goal set beforehand: {% for
 layer, told in layers.items() %}layer {{ layer }} is {{ told.worst | percent }} off at most and
 {{ told.last | percent }}
-after {{ epochs }} epochs ({{ told.inside }} of {{ told.judged }} epochs inside){{ "; " if not loop.last }}{% endfor %}.
+after {{ epochs }} epochs ({{ told.inside }} of {{ told.judged }} epochs inside){{ "; " if not loop.last }}{% endfor %}
+{%- if n_gaussian %}; dashed, over networks trained on Gaussian classes of the same moments ({{ n_gaussian }} seeds),
+for which the closure stands{% endif %}.
 (d) What data and noise feed to each layer, mean over the epoch before.
 """
 
@@ -113,18 +115,20 @@ def _both(axes: Axes, curves: list[Curve], what: str) -> list[Artist]:
 
 
 def _deviation(axes: Axes, curves: list[Curve], layer: int) -> list[Artist]:
-    line, above, below = ({**vars(curve), "y": 100 * curve.y, "y_unit": "%"} for curve in curves)
-    predicted = Curve(**line)
+    line, above, below, *others = ({**vars(curve), "y": 100 * curve.y, "y_unit": "%"} for curve in curves)
+    lines = [Curve(**line), *(Curve(**other) for other in others)]
     _epochs(axes, curves)
     band = axes.fill_between(above["x"], below["y"], above["y"], color="#e0e0e0", linewidth=0, zorder=0)
     axes.axhline(0, color=BLACK, linewidth=0.5, zorder=1)
-    reach = 1.25 * float(np.max(np.abs([predicted.y, above["y"]])))
+    reach = 1.25 * float(np.max(np.abs([*(curve.y for curve in lines), above["y"]])))
     axes.set_ylim(-reach, reach)
     axes.set_ylabel("prediction off by (%)")
     note = axes.annotate(
         "shaded: two standard deviations of one run", (0.03, 0.05), xycoords="axes fraction", fontsize=6.5
     )
-    return [band, *draw_curves(axes, [predicted], {predicted.name: Look(_LAYERS[layer][0])}), note]
+    looks = {curves[0].name: Look(_LAYERS[layer][0], "digits" if others else "")}
+    looks |= {curve.name: Look(BLACK, "Gaussians", dashes=(0, (4, 2))) for curve in lines[1:]}
+    return [band, *draw_curves(axes, lines, looks), note]
 
 
 def _epochs(axes: Axes, curves: list[Curve]) -> None:

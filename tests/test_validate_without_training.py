@@ -7,7 +7,8 @@ from weightdecay import figures, validate
 from weightdecay.errors import InvalidInput
 from weightdecay.figures import without_training as drawing
 from weightdecay.figures.captions import fill
-from weightdecay.validate import Dataset, Part
+from weightdecay.validate import Dataset, Part, TrainingConfig
+from weightdecay.validate.gaussian_classes import GaussianRun, gaussian_examples
 from weightdecay.validate.without_training import class_moments
 
 NAME = "without-training"
@@ -119,3 +120,53 @@ def test_mnist_variances_are_predicted_within_a_fifth_and_the_late_ones_within_a
     assert report.comparison("variance layer 3 epoch 30").passed
     # decay alone would leave 0.0498 in both layers
     assert report.comparison("variance layer 3 epoch 30").measured > 3
+
+
+def test_gaussian_examples_have_the_classes_means_and_covariances(small_data):
+    many = Dataset(
+        "many", *[Part(np.tile(p.images, (60, 1)), np.tile(p.labels, 60)) for p in [small_data.train] * 3], (4, 4)
+    )
+    inputs, labels = gaussian_examples(many, np.random.default_rng(0))
+    np.testing.assert_array_equal(many.train.labels, labels)
+    seen, made = (part[labels == 2] for part in (many.train.images * many.pixel_scale, inputs))
+    errors = np.sqrt(seen.var(0) / len(seen))
+    assert np.all(np.abs(made.mean(0) - seen.mean(0)) <= 4.5 * errors + 1e-6)
+    np.testing.assert_allclose(np.cov(seen.T), np.cov(made.T), atol=6 * np.cov(seen.T).max() / np.sqrt(len(seen)))
+    assert np.all(np.abs(inputs[:, [12, 15]]) < 1e-6)  # dead inputs, by rounding
+
+
+def test_training_on_gaussian_classes_decays_dead_weights_and_is_repeated_by_its_seed(small_data):
+    blank = [Part(np.zeros_like(p.images), p.labels) for p in (small_data.train, small_data.test, small_data.test)]
+    job = GaussianRun(5, 0.1, 0.02, 10, 3, np.random.SeedSequence(1))
+    found = job.start(Dataset("blank", *blank, (4, 4))).variance
+    steps = 3 * 21
+    assert found[-1, 0] == pytest.approx(found[0, 0] * (1 - 0.1 * 0.02) ** (2 * steps), rel=1e-5)
+    one, same = job.start(small_data), job.start(small_data)
+    np.testing.assert_array_equal(one.variance, same.variance)
+
+
+def test_training_on_gaussian_classes_agrees_with_the_trainer_where_inputs_are_few_and_plain():
+    # classes that are single points are their own Gaussians, so both train on the same examples
+    labels = np.repeat(np.arange(10, dtype=np.uint8), 30)
+    part = Part(np.eye(10, dtype=np.uint8)[labels] * 250, labels)
+    points = Dataset("points", part, part, part, (2, 5))
+    config = TrainingConfig.nielsen(layers=[10, 8, 10], eta=0.5, lmbda=1.0, batch_size=10, epochs=20,
+                                    initialization="large")  # fmt: skip
+    seeds = np.random.SeedSequence(0).spawn(40)
+    trained = np.array([validate.train(config, points, rng=np.random.default_rng(s)).variance[-1] for s in seeds[:20]])
+    made = np.array([GaussianRun(8, 0.5, 1 / 300, 10, 20, s).start(points).variance[-1] for s in seeds[20:]])
+    errors = np.sqrt((trained.var(0, ddof=1) + made.var(0, ddof=1)) / 20)
+    assert np.all(np.abs(trained.mean(0) - made.mean(0)) <= 4 * errors)
+    assert np.all(errors < 0.1 * made.mean(0))
+
+
+def test_at_full_scale_the_closure_is_held_against_gaussian_classes_too(small_data):
+    report = validate.run(NAME, data=small_data, n_jobs=1, scale="full", hidden=4, epochs=2, lmbda=0.5, rng=3)
+    found = report.comparison("gaussian layer 3 epoch 2")
+    assert found.tolerance is None
+    curves = {curve.name: curve.y for curve in report.curves}
+    assert found.predicted / found.measured - 1 == pytest.approx(curves["layer 3, over Gaussian classes"][2])
+    assert found.predicted == report.comparison("variance layer 3 epoch 2").predicted
+    with figures.figure_style(NAME):
+        figures.draw_figure(report, NAME, width="column").draw_without_rendering()
+    assert "Gaussian classes of the same moments (3 seeds)" in fill(drawing.CAPTION, drawing.facts(report))
