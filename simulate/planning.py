@@ -24,6 +24,7 @@ KEPT = ("time-constant", "angular-update", "equilibrium", "activation")
 weight, and the size per weight times the root of the fan-in."""
 _LEAST, _MOST = 1e-15, 0.999  # decay per step
 _STRIDE = 30.0
+_ROOT = 1e-14
 _SAME = 1e-3  # relative changes below it are none
 _WORDS = {
     "time-constant-steps": "the time constant in steps",
@@ -223,15 +224,20 @@ def _solved(setting: Setting, wanted: str, aim: float) -> Setting:
             raise InvalidInput(_untold(setting, wanted))
         return math.log(reached / aim)
 
-    low, high = _bracket(distance, wanted, aim, open_one)
+    (low, below), (high, above) = _bracket(distance, wanted, aim, open_one)
+    straight = low if low == high else low + (high - low) * below / (below - above)
+    if abs(distance(straight)) <= _ROOT:  # a power law, as most are: a straight line in logarithms
+        return at(straight)
     from scipy.optimize import brentq  # here, since it takes long to import
 
-    root = low if low == high else brentq(distance, low, high, xtol=1e-14, rtol=1e-14)
-    return at(float(root))
+    return at(float(brentq(distance, low, high, xtol=_ROOT, rtol=_ROOT)))
 
 
-def _bracket(distance: Callable[[float], float], wanted: str, aim: float, open_one: str) -> tuple[float, float]:
-    """Return two logarithms of decay between which the distance changes its sign, the smallest such."""
+Point = tuple[float, float]
+
+
+def _bracket(distance: Callable[[float], float], wanted: str, aim: float, open_one: str) -> tuple[Point, Point]:
+    """Return two logarithms of decay with the distances there, which differ in sign: the smallest such."""
     stride, edge = math.log(_STRIDE), math.log(_MOST)
     log_decays = [math.log(_LEAST)]
     while log_decays[-1] + stride < edge:
@@ -239,15 +245,15 @@ def _bracket(distance: Callable[[float], float], wanted: str, aim: float, open_o
     log_decays += [math.log(0.1), math.log(0.5), edge]
     log_decays.sort()
     reached: list[float] = []
-    before: tuple[float, float] | None = None
+    before: Point | None = None
     for log_decay in log_decays:
         gap = distance(log_decay)
         if math.isnan(gap):
             continue
         if gap == 0:
-            return log_decay, log_decay
+            return (log_decay, gap), (log_decay, gap)
         if before is not None and (gap > 0) != (before[1] > 0):
-            return before[0], log_decay
+            return before, (log_decay, gap)
         before = (log_decay, gap)
         reached.append(aim * math.exp(gap))
     if not reached:

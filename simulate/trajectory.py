@@ -24,6 +24,7 @@ __all__ = ["Trajectory", "norm_trajectory"]
 
 _FINE = 20_000  # intervals on which the share of the run is measured
 _LONGEST = 20_000_000  # steps of a run that are looked at one by one
+_RESOLVED = 1e-3  # relative rounding of a tolerance from which on it is finer than floating-point numbers are
 _MOST = 10**15  # steps of any run, so that each step has its own floating-point number
 
 
@@ -222,6 +223,15 @@ def norm_trajectory(
         rest, held = float(equilibrium(step)), held_from(step, size)
         if held is None or not 0 < rest < math.inf:
             return math.inf
+        if not scale_invariant:  # closed, and SciPy's solvers take long to import
+            if abs(size / rest - 1.0) <= width:
+                return 0.0
+            target = rest * (1.0 + math.copysign(width, size - rest))
+            if abs(abs(target / rest - 1.0) - width) > _RESOLVED * width:
+                return math.inf  # a tolerance below what floating-point numbers resolve
+            now = {"lr": float(rates(step)), "weight_decay": float(coefficient(step)), **fed}
+            ends = {"norm_squared_start": size, "norm_squared_target": target}
+            return float(flow.numeric("time_to_norm_squared", **ends, **now)) / now["lr"]
         time_constant = 0.5 / float(rates(step) * coefficient(step))
         return _falls_below(lambda t: float(np.abs(held(t)[0] / rest - 1.0)) - width, time_constant)
 
