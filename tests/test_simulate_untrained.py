@@ -80,6 +80,22 @@ def test_small_weights_give_the_loss_and_the_gradient_of_sampled_gaussian_classe
     np.testing.assert_allclose(by_output, found.output, atol=0.02 * np.abs(by_output).max())
 
 
+def test_wide_pre_activations_give_the_loss_of_sampled_gaussian_classes_within_five_percent():
+    rng = np.random.default_rng(9)
+    moments, network = made_moments(rng, N_INPUTS), made_network(rng, N_INPUTS)
+    network[4] = np.zeros((N_HIDDEN, N_INPUTS))
+    w, b, v, c, _ = network
+    loss = 0.0
+    for label, share in enumerate(moments.shares):
+        root = np.linalg.cholesky(moments.leading_covariances[label])
+        inputs = moments.leading_means[label] + rng.normal(size=(200_000, N_INPUTS)) @ root.T
+        pre_activations = inputs @ w.T + b
+        logits = expit(pre_activations) @ v.T + c
+        loss += share * np.mean((np.logaddexp(0, logits).sum(1)) - logits[:, label])
+    assert pre_activations.std() > 5
+    assert loss == pytest.approx(closed_loss(*network, moments).loss, rel=0.05)
+
+
 def test_without_output_weights_the_loss_is_that_of_the_output_biases():
     rng = np.random.default_rng(3)
     moments, network = made_moments(rng), made_network(rng)
@@ -112,6 +128,23 @@ def test_where_no_input_varies_the_hidden_layer_only_decays():
     expected = 12 * np.exp(-2 * 0.1 * 0.02 * 40 * np.arange(6))
     np.testing.assert_allclose(expected, found.norm_squared[:, 0], rtol=2e-4)
     np.testing.assert_allclose(0, found.radial_pull[1:, 0], atol=1e-12)
+
+
+def test_the_time_course_is_that_of_small_steps_down_the_closed_loss_with_undecayed_biases():
+    moments = made_moments(np.random.default_rng(10), N_INPUTS, scale=0.5)
+    rate, decay, size = 0.02, 0.1, 10**12
+    found = untrained(
+        moments, n_hidden=4, lr=rate, weight_decay=decay, n_train=size, batch_size=size // 500, epochs=1, rng=3
+    )
+    rng = np.random.default_rng(3)
+    w, b, v, c = (rng.normal(size=shape) for shape in ((4, N_INPUTS), 4, (N_CLASSES, 4), N_CLASSES))
+    w, v = w / np.sqrt(np.mean(w**2)), v / np.sqrt(np.mean(v**2))
+    for _ in range(500):
+        at = closed_loss(w, b, v, c, np.zeros((4, N_INPUTS)), moments)
+        w, v = (1 - rate * decay) * w - rate * at.hidden, (1 - rate * decay) * v - rate * at.output
+        b, c = b - rate * at.hidden_biases, c - rate * at.output_biases
+    np.testing.assert_allclose([np.sum(w**2), np.sum(v**2)], found.norm_squared[1], rtol=5e-3)
+    np.testing.assert_allclose([np.mean(w @ moments.axes.T), np.mean(v)], found.mean[1], atol=5e-3)
 
 
 def test_dead_directions_decay_and_others_do_not_follow_them():
