@@ -318,12 +318,8 @@ def _linear_equilibrium(optimizer: LinearOptimizer, coupling: str, symmetry: str
             "it passes on nothing that is constant, so decay never pulls the weights back; use coupling='decoupled'"
         )
     above, below = optimizer.closed_loop(coupling, EPS)
-    symbols = (EPS, *optimizer.hyperparameters)
-    every = (*_region(optimizer, coupling, below, symbols), *optimizer.stability())
-    region = tuple({condition.relation: condition for condition in every}.values())  # of the same, the filter's
-    r_0, r_1, _ = autocovariances(above, below, symbols)
-    rotation = sp.factor(1 - r_1 / r_0)
-    (size, size_next), (turn, turn_next) = leading_terms(r_0, EPS), leading_terms(rotation, EPS)
+    region = _region(optimizer, coupling)
+    r_0, rotation, (size, size_next), (turn, turn_next) = _second_moments(optimizer, coupling)
     if order == "leading":
         r_0, rotation = size, turn
     squared_angle_next = turn_next * EPS + turn / 6  # theta^2 = 2 x (1 + x/6 + ...) with x = 1 - cos
@@ -358,16 +354,28 @@ def _linear_equilibrium(optimizer: LinearOptimizer, coupling: str, symmetry: str
     )
 
 
-def _region(optimizer: LinearOptimizer, coupling: str, below: Any, symbols: Any) -> tuple[Condition, ...]:
-    """Return the conditions on lr*weight_decay."""
-    positive = [2 - EPS] if coupling == "decoupled" else schur_conditions(below, symbols)
+@functools.lru_cache(maxsize=256)
+def _second_moments(optimizer: LinearOptimizer, coupling: str) -> tuple[Any, Any, tuple[Any, Any], tuple[Any, Any]]:
+    """Return the variance behind the closed loop, one minus the cosine, and the leading terms of both."""
+    above, below = optimizer.closed_loop(coupling, EPS)
+    r_0, r_1, _ = autocovariances(above, below, (EPS, *optimizer.hyperparameters))
+    rotation = sp.factor(1 - r_1 / r_0)
+    return r_0, rotation, leading_terms(r_0, EPS), leading_terms(rotation, EPS)
+
+
+@functools.lru_cache(maxsize=256)
+def _region(optimizer: LinearOptimizer, coupling: str) -> tuple[Condition, ...]:
+    """Return the conditions on lr*weight_decay and those of the filter."""
+    _, below = optimizer.closed_loop(coupling, EPS)
+    positive = [2 - EPS] if coupling == "decoupled" else schur_conditions(below, (EPS, *optimizer.hyperparameters))
     forgets = schur_conditions(optimizer.denominator, optimizer.hyperparameters)
-    positive = [part for part in positive if not follows(part, forgets)]
-    return conditions(
+    on_decay = conditions(
         f"{optimizer.name!r} with {coupling} decay is unstable",
-        positive,
+        [part for part in positive if not follows(part, forgets)],
         "outside this region of stability the weights grow without bound",
     )
+    both = (*on_decay, *optimizer.stability())
+    return tuple({condition.relation: condition for condition in both}.values())  # of the same, the filter's
 
 
 def _poles(optimizer: LinearOptimizer) -> str:
