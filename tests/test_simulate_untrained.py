@@ -6,7 +6,7 @@ from scipy.special import expit, ndtr
 
 from weightdecay import simulate
 from weightdecay.errors import InvalidInput
-from weightdecay.simulate import ClassMoments, closed_loss, untrained
+from weightdecay.simulate import ClassMoments, closed_loss, moment_closure, untrained
 from weightdecay.theory import probit_width
 
 N_HIDDEN, N_INPUTS, N_CLASSES = 6, 7, 3
@@ -234,3 +234,13 @@ def test_values_outside_their_range_are_refused_by_name(name, value):
     right = {"n_hidden": 2, "lr": 0.1, "weight_decay": 0, "n_train": 100, "batch_size": 10, "epochs": 1}
     with pytest.raises(InvalidInput, match=name):
         simulate.untrained(made_moments(np.random.default_rng(0)), **right | {name: value})
+
+
+def test_four_times_the_nodes_change_the_loss_by_less_than_half_a_percent(monkeypatch):
+    rng = np.random.default_rng(2)
+    moments, network = made_moments(rng, N_INPUTS), made_network(rng, N_INPUTS)
+    network = [2 * part for part in network]
+    network[4] = np.zeros((N_HIDDEN, N_INPUTS))
+    found = closed_loss(*network, moments).loss
+    monkeypatch.setattr(moment_closure, "_nodes", lambda count, nodes=moment_closure._nodes: nodes(4 * count))
+    assert closed_loss(*network, moments).loss == pytest.approx(found, rel=5e-3)
