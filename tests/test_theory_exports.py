@@ -10,8 +10,8 @@ import sympy as sp
 
 import weightdecay
 from weightdecay import theory
-from weightdecay.theory.exports import formula
 from weightdecay.theory.filter_moments import autocovariances
+from weightdecay.theory.formulas import formula
 from weightdecay.theory.positive_factors import positive_factors
 from weightdecay.theory.vanishing import rational_points
 

@@ -8,7 +8,7 @@ from typing import Any
 import sympy as sp
 
 from .derivation import Derivation
-from .exports import formula
+from .formulas import formula
 from .notation import names_in
 from .registry import derive, names
 

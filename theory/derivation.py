@@ -18,6 +18,7 @@ from .. import errors
 from . import exports
 from .checking import check_from
 from .evaluation import Condition, compiled, evaluate
+from .formulas import formula
 from .notation import Quantity, names_in, quantities_named
 from .steps import Stability, Step
 
@@ -463,4 +464,4 @@ class Derivation:
         return exports.to_dict(self)
 
     def _repr_latex_(self) -> str:
-        return f"$\\displaystyle {exports.formula(self.equation, self.symbols)}$"
+        return f"$\\displaystyle {formula(self.equation, self.symbols)}$"
