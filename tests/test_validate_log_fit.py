@@ -42,6 +42,7 @@ def test_with_a_steady_feed_nineteen_of_twenty_intervals_hold_the_truth(n_time_c
     found = [fit(*sizes(rng, n_time_constants, **noise)) for _ in range(60)]
     assert 0.95 <= np.mean([abs(one.rest - REST) <= one.error for one in found])
     assert np.median([one.error for one in found]) < REST
+    assert np.mean([one.feed_change is not None for one in found]) <= 0.25  # scatter is seldom taken for a drift
 
 
 def test_without_noise_the_interval_is_a_point():
@@ -145,6 +146,7 @@ def test_a_decay_that_contradicts_one_layer_of_the_log_is_refused(tmp_path):
         ([("a", "no-decay", None, None)], "no layer is decayed"),
         ([("a", "growing", 200.0, None), ("b", "no-decay", None, None)], "a is still growing: that takes some 20 more"),
         ([("a", "falling", 200.0, None), ("b", "growing", 100.0, 0.5)], "no decayed layer is in equilibrium"),
+        ([("a", "falling", 200.0, None), ("b", "growing", 100.0, 0.5)], "that takes at least 20 more epochs"),
         ([("a", "shrinking", None, None)], "a is being shrunk by the gradient too"),
         ([("a", "unknown", None, None)], "a longer run, or a larger product of learning rate and weight decay"),
         ([(f"l{k}", "equilibrium", 0.0, None) for k in range(9)] + [("a", "falling", 1.0, None)], "l5 and 3 more are"),
