@@ -9,7 +9,7 @@ from weightdecay.figures import without_training as drawing
 from weightdecay.figures.captions import fill
 from weightdecay.validate import Dataset, Part, TrainingConfig
 from weightdecay.validate.gaussian_classes import GaussianRun, gaussian_examples
-from weightdecay.validate.without_training import class_moments
+from weightdecay.validate.moment_prediction import class_moments
 
 NAME = "without-training"
 

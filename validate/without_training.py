@@ -7,35 +7,41 @@ a hierarchy of moments by assumption. How far it comes, and where it stops, is t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InvalidInput, check_count, check_nonnegative, check_positive
-from ..simulate import ClassMoments, Untrained, untrained
+from ..errors import check_count, check_nonnegative, check_positive
+from ..simulate import Untrained
 from .comparison import Comparison, Curve, Report, over_seeds, standard_error
 from .configuration import TrainingConfig
 from .datasets import Dataset
 from .gaussian_classes import GaussianRun, GaussianVariances
 from .mlp import Mlp
+from .moment_prediction import Prediction
 from .provenance import provenance
 from .record import Recording, TrainingRecord
-from .seeds import fresh_generator, spawned_seeds
+from .seeds import spawned_seeds
 from .sweep import Job, Run, compute_all
 from .training import raise_if_diverged
 
 __all__ = ["run"]
 
 _STUDENTS_RUN = {"eta": 0.1, "lmbda": 5.0, "hidden": 30, "epochs": 30, "batch_size": 10}
-_SIZES = {"quick": (5, 1, 80, 0), "full": (10, 4, 160, 3)}
+_SIZES = {"quick": (5, 1, 80, 0), "full": (10, 3, 160, 3)}
 """Seeds that train, starts that are predicted, directions, seeds that train on Gaussian classes."""
 _AT_EPOCHS = (1, 5, 10, 20, 30)
 _DEVIATIONS = 2.0
 _TOLERANCE = (
     "the goal set beforehand: the prediction lies among the seeds, at most two standard deviations of one run from "
-    "their mean"
+    "their mean. "
 )
+_STOPPED = {
+    2: "Known to err: what the weights learn of this sample alone is taken to keep its direction over all epochs",
+    3: "Known to err: classes are taken as Gaussian, and one leading direction of each logit is followed",
+}
+"""What stops the prediction in each layer; full scale trains on Gaussian classes too, where only the closure errs."""
 _REPORTED = {
     "gaussian": "reported: the same networks trained on Gaussian classes of the same moments, which the closure stands "
     "for; what is off here is the closure's own, the rest is that classes are no Gaussians",
@@ -146,69 +152,6 @@ def run(
     )
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """Describe a prediction without training as a job of a sweep.
-
-    Parameters
-    ----------
-    n_directions, n_hidden : int
-    lr, weight_decay : float
-    batch_size, epochs : int
-        As in `weightdecay.simulate.ClassMoments` and `untrained`.
-    seed : SeedSequence
-        Where the stream of the random start begins.
-    """
-
-    n_directions: int
-    n_hidden: int
-    lr: float
-    weight_decay: float
-    batch_size: int
-    epochs: int
-    seed: np.random.SeedSequence
-
-    def check(self, data: Dataset) -> None:
-        """Raise InvalidInput if the training set is smaller than a mini-batch."""
-        if self.batch_size > data.n_train:
-            raise InvalidInput(
-                f"batch_size is {self.batch_size}, but the training set has {data.n_train} examples; give at most those"
-            )
-
-    def start(self, data: Dataset) -> Untrained:
-        """Reduce the training set to its moments and integrate the closed system."""
-        return untrained(
-            class_moments(data, self.n_directions),
-            n_hidden=self.n_hidden,
-            lr=self.lr,
-            weight_decay=self.weight_decay,
-            n_train=data.n_train,
-            batch_size=self.batch_size,
-            epochs=self.epochs,
-            rng=fresh_generator(self.seed),
-        )
-
-
-def class_moments(data: Dataset, n_directions: int) -> ClassMoments:
-    """Return share, mean and covariance of every class of a training set.
-
-    Parameters
-    ----------
-    data : Dataset
-        A class without examples gets mean and covariance 0.
-    n_directions : int
-        As in `ClassMoments`.
-    """
-    shares = np.bincount(data.train.labels, minlength=data.n_classes) / data.n_train
-    means = np.zeros((data.n_classes, data.n_inputs))
-    covariances = np.zeros((data.n_classes, data.n_inputs, data.n_inputs))
-    for label in np.flatnonzero(shares):
-        inputs = data.train.images[data.train.labels == label] * data.pixel_scale
-        means[label] = inputs.mean(axis=0)
-        covariances[label] = (inputs - means[label]).T @ (inputs - means[label]) / len(inputs)
-    return ClassMoments(shares, means, covariances, n_directions)
-
-
 def _epochs_told(epochs: int) -> list[int]:
     return [epoch for epoch in _AT_EPOCHS if epoch < epochs] + [epochs]
 
@@ -234,19 +177,18 @@ def _variances(predicted: Sequence[Untrained], records: Sequence[TrainingRecord]
     for layer in (2, 3):
         for epoch in _epochs_told(variances.shape[1] - 1):
             trained = variances[:, epoch, layer - 2]
-            told.append(
-                over_seeds(
-                    f"variance of layer {layer} after {epoch} epochs",
-                    [one.variance[epoch, layer - 2] for one in predicted],
-                    trained,
-                    INPUTS,
-                    _TOLERANCE,
-                    unit="weight^2",
-                    tolerance=_DEVIATIONS * float(np.std(trained, ddof=1)),
-                    tolerance_kind="absolute",
-                    key=f"variance layer {layer} epoch {epoch}",
-                )
+            found = over_seeds(
+                f"variance of layer {layer} after {epoch} epochs",
+                [one.variance[epoch, layer - 2] for one in predicted],
+                trained,
+                INPUTS,
+                _TOLERANCE.rstrip(". "),
+                unit="weight^2",
+                tolerance=_DEVIATIONS * float(np.std(trained, ddof=1)),
+                tolerance_kind="absolute",
+                key=f"variance layer {layer} epoch {epoch}",
             )
+            told.append(found if found.passed else replace(found, reason=_TOLERANCE + _STOPPED[layer]))
     return told
 
 
