@@ -1,5 +1,7 @@
 """The closure in moments: exact gradients, exact limits, quadrature over Gaussian classes; and its time course."""
 
+import importlib
+
 import numpy as np
 import pytest
 from scipy.special import expit, ndtr
@@ -244,3 +246,22 @@ def test_four_times_the_nodes_change_the_loss_by_less_than_half_a_percent(monkey
     found = closed_loss(*network, moments).loss
     monkeypatch.setattr(moment_closure, "_nodes", lambda count, nodes=moment_closure._nodes: nodes(4 * count))
     assert closed_loss(*network, moments).loss == pytest.approx(found, rel=5e-3)
+
+
+def test_ten_times_the_accuracy_changes_no_squared_norm_by_a_thousandth(monkeypatch):
+    moments = made_moments(np.random.default_rng(11))
+    options = {
+        "n_hidden": 5,
+        "lr": 0.1,
+        "weight_decay": 1e-3,
+        "n_train": 5000,
+        "batch_size": 10,
+        "epochs": 20,
+        "rng": 1,
+    }
+    found = untrained(moments, **options)
+    module = importlib.import_module("weightdecay.simulate.untrained")
+    monkeypatch.setattr(module, "_TOLERANCE", module._TOLERANCE / 10)
+    exact = untrained(moments, **options)
+    assert exact.n_evaluations > found.n_evaluations
+    np.testing.assert_allclose(exact.norm_squared, found.norm_squared, rtol=1e-3)

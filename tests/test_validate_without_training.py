@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from weightdecay import figures, validate
+from weightdecay.cli import main
 from weightdecay.errors import InvalidInput
 from weightdecay.figures import without_training as drawing
 from weightdecay.figures.captions import fill
@@ -170,3 +172,16 @@ def test_at_full_scale_the_closure_is_held_against_gaussian_classes_too(small_da
     with figures.figure_style(NAME):
         figures.draw_figure(report, NAME, width="column").draw_without_rendering()
     assert "Gaussian classes of the same moments (3 seeds)" in fill(drawing.CAPTION, drawing.facts(report))
+
+
+def test_the_commands_take_its_name(monkeypatch, small_report, tmp_path):
+    asked = []
+    monkeypatch.setattr(validate, "run", lambda name, **_: asked.append(name) or small_report)
+    done = CliRunner().invoke(main, ["validate", NAME])
+    assert [NAME] == asked
+    assert (0 if small_report.passed else 1) == done.exit_code
+    assert "variance of layer 3 after 5 epochs" in done.output
+    monkeypatch.setattr(drawing, "run", lambda *_, **__: small_report)
+    drawn = CliRunner().invoke(main, ["figures", NAME, "--out", str(tmp_path)])
+    assert 0 == drawn.exit_code, drawn.output
+    assert (tmp_path / f"{NAME}.svg").stat().st_size > 1000
