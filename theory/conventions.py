@@ -254,7 +254,7 @@ def _penalized(
             ),
         ),
     )
-    return _build(name, program, parameter, sp.simplify(slope / _w), first, assumptions, *keys)
+    return _build(name, program, parameter, sp.cancel(slope / _w), first, assumptions, *keys)
 
 
 def _by_rule(
@@ -273,7 +273,7 @@ def _by_rule(
             ),
         ),
     )
-    return _build(name, program, parameter, sp.simplify(factor / _lr), first, assumptions, *keys)
+    return _build(name, program, parameter, sp.cancel(factor / _lr), first, assumptions, *keys)
 
 
 @derivation("convention-nielsen")

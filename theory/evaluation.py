@@ -266,13 +266,13 @@ def compiled(expression: Any) -> Callable[..., Any]:
     """
     arguments = sorted(expression.free_symbols, key=lambda symbol: str(symbol.name))
     special = any(
-        not isinstance(part, (*_ELEMENTARY, sp.logic.boolalg.BooleanFunction)) for part in expression.atoms(sp.Function)
+        not isinstance(part, (*_ELEMENTARY, sp.logic.boolalg.BooleanFunction)) and not hasattr(part, "_imp_")
+        for part in expression.atoms(sp.Function)
     )
     if isinstance(expression, sp.Expr):
         expression = sp.powsimp(expression, combine="base")  # one root of a product instead of a product of roots
         expression = expression.replace(sp.log, _logarithm)
         expression = expression.replace(lambda part: part.is_Add, _exponential)
-    function: Callable[..., Any] = sp.lambdify(
-        arguments, expression, modules=["scipy", "numpy"] if special else "numpy", cse=True
-    )
+    modules = ["scipy", "numpy"] if special else [np]  # by its name SymPy imports all of NumPy, with its compilers
+    function: Callable[..., Any] = sp.lambdify(arguments, expression, modules=modules, cse=True)
     return function

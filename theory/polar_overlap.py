@@ -147,7 +147,8 @@ def polar_overlap(rho: ArrayLike, n_rows: int, n_columns: int) -> FloatArray:
     law = large_matrix_overlap(rho, short / long)
     angle = np.arcsin(np.clip(rho, -1.0, 1.0))
     scale = min(1.0, _LARGE / short)
-    harmonics = scale * _finite_size(min(short, _LARGE), long if short <= _LARGE else round(_LARGE * long / short))
+    sampled = (short, long) if short <= _LARGE else (_LARGE, round(_LARGE * long / short))
+    harmonics = scale * _finite_size(*sampled, _entries(scale))
     return np.asarray(law + sum(part * np.sin(2 * (k + 1) * angle) for k, part in enumerate(harmonics)))[()]
 
 
@@ -168,15 +169,20 @@ def _legendre_chi(x: FloatArray) -> FloatArray:
     return np.asarray((spence(1.0 - x) - spence(1.0 + x)) / 2.0)
 
 
+def _entries(scale: float) -> int:
+    """Return the size of a sample whose result, and so its error, is scaled down: a power of 2 that is large enough."""
+    return _ENTRIES >> int(-2.0 * math.log2(scale))
+
+
 @functools.lru_cache(maxsize=64)
-def _finite_size(short: int, long: int) -> FloatArray:
+def _finite_size(short: int, long: int, n_entries: int) -> FloatArray:
     """Return the coefficients of sin(2 k phi) in what finite matrices overlap beyond the law of large ones.
 
     Each pair X, Z gives matrices X cos(a) + Z sin(a) on a circle of angles a, any two of which are a pair of
     correlation cos(difference): many pairs from few polar factors, and their mean correlation is exact.
     """
     rng = np.random.default_rng((_SEED, short, long))
-    n_circles = min(_MOST_CIRCLES, max(4, _ENTRIES // (_CIRCLE * short * long)))
+    n_circles = min(_MOST_CIRCLES, max(4, n_entries // (_CIRCLE * short * long)))
     around = np.arange(_CIRCLE) * np.pi / _CIRCLE
     total = np.zeros((_CIRCLE, _CIRCLE))
     for _ in range(n_circles):
