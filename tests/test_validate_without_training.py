@@ -119,7 +119,7 @@ def test_mnist_variances_are_predicted_within_a_fifth_and_the_late_ones_within_a
         for epoch in (1, 5, 10, 20, 30):
             found = report.comparison(f"variance layer {layer} epoch {epoch}")
             assert found.predicted == pytest.approx(found.measured, rel=0.1 if epoch > 10 or layer == 2 else 0.2)
-    assert report.comparison("variance layer 3 epoch 30").passed
+    assert all(report.comparison(f"variance layer 2 epoch {epoch}").passed for epoch in (1, 5))
     # decay alone would leave 0.0498 in both layers
     assert report.comparison("variance layer 3 epoch 30").measured > 3
 
