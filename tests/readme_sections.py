@@ -13,6 +13,7 @@ import textwrap
 from pathlib import Path
 
 import readme_practitioners
+import readme_without_training
 
 from weightdecay import figures, theory
 from weightdecay.figures.founding_caption import facts
@@ -88,6 +89,7 @@ SECTIONS = {
     "derivation": derivation,
     "glossary": theory.glossary_markdown,
     **readme_practitioners.SECTIONS,
+    **readme_without_training.SECTIONS,
 }
 
 
