@@ -30,7 +30,8 @@ def pairs():
     """Yield (what, through a derivation, by hand) on a million values each."""
     rng = np.random.default_rng(0)
     lr, weight_decay = rng.uniform(0.01, 0.1, SIZE), rng.uniform(1e-5, 1e-3, SIZE)
-    pull, power, gap, n_weights = (rng.uniform(0.1, 1, SIZE) for _ in range(4))
+    pull, power, gap = (rng.uniform(0.1, 1, SIZE) for _ in range(3))
+    n_weights = rng.integers(1, 10**6, SIZE)
     radial, law, epoch = (theory.derive(name) for name in ("radial-step", "equal-pull", "decay-per-epoch"))
     yield (
         "stationary squared norm",
